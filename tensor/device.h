@@ -1,0 +1,33 @@
+// Where a tensor's bytes live, and how many there are.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <ostream>
+#include <string_view>
+
+namespace cairn {
+
+enum class Device : uint8_t { cpu, cuda };
+
+std::string_view name(Device device);
+inline std::ostream& operator<<(std::ostream& out, Device device) { return out << name(device); }
+
+/// Bytes of one device: handed out now, kept for reuse, and the most ever handed out at once.
+struct MemoryStats {
+  int64_t live = 0, cached = 0, peak = 0;
+};
+
+MemoryStats memory_stats(Device device);
+/// Starts a new measurement: peak becomes live.
+void reset_peak_memory(Device device);
+/// Gives cached blocks back to the system.
+void empty_cache(Device device);
+
+/// 64-byte aligned memory; a freed block of nearly the same size is reused. Thread-safe.
+/// Throws ErrorId::memory, naming live, cached and peak bytes, when there is none, and
+/// ErrorId::device when this build does not have the device.
+void* allocate(Device device, int64_t bytes);
+void release(Device device, void* block) noexcept;
+
+}  // namespace cairn

@@ -1,0 +1,24 @@
+// Nearest neighbours by squared Euclidean distance, without ever storing a distance matrix.
+#pragma once
+
+#include "tensor/tensor.h"
+
+namespace cairn::kernels {
+
+struct Nearest {
+  Tensor index;     ///< Q, i64: the nearest database row; -1 if the database is empty
+  Tensor distance;  ///< Q: its squared distance, re-evaluated exactly as sum (a-b)^2; else infinity
+  Tensor second;    ///< Q: the squared distance of the next nearest row (infinity if there is none)
+};
+
+/// For each row of queries (Q x C) the nearest row of database (D x C), of one float type. Among
+/// rows at equal distance the smallest index wins. Candidates come from a tiled product
+/// |a|^2 + |b|^2 - 2ab with a running best; the winners are then re-evaluated exactly.
+/// Equal bits at any thread count.
+Nearest nearest(const Tensor& queries, const Tensor& database);
+
+namespace reference {
+Nearest nearest(const Tensor& queries, const Tensor& database);
+}
+
+}  // namespace cairn::kernels

@@ -1,0 +1,27 @@
+// Rows of a matrix: gathering them, adding into them, their squared distance.
+#pragma once
+
+#include "tensor/tensor.h"
+
+namespace cairn::kernels {
+
+/// y[k] = x[index[k]]. x is N x C, index holds K i64 values in [0, N) (ErrorId::index otherwise).
+Tensor gather_rows(const Tensor& x, const Tensor& index);
+/// dx[index[k]] += dy[k] on zeros: N x C. Repeated indices add in the order of k, whatever the
+/// thread count.
+Tensor scatter_add_rows(const Tensor& dy, const Tensor& index, int64_t rows);
+
+/// d[k] = sum over c of (a[k,c] - b[k,c])^2; a, b are K x C, d has K elements. Summed directly, not
+/// expanded, so that near-equal rows keep their digits.
+Tensor row_distance2(const Tensor& a, const Tensor& b);
+/// da = 2 (a - b) dd; db = -da.
+Tensor row_distance2_backward(const Tensor& a, const Tensor& b, const Tensor& dd);
+
+namespace reference {
+Tensor gather_rows(const Tensor& x, const Tensor& index);
+Tensor scatter_add_rows(const Tensor& dy, const Tensor& index, int64_t rows);
+Tensor row_distance2(const Tensor& a, const Tensor& b);
+Tensor row_distance2_backward(const Tensor& a, const Tensor& b, const Tensor& dd);
+}  // namespace reference
+
+}  // namespace cairn::kernels
