@@ -13,8 +13,11 @@ struct Named {
   const char* name;
   int64_t mask;
 };
+#ifndef HWY_SSE2  // Highway before 1.0.4 goes from SSSE3 straight to its emulation
+#define HWY_SSE2 0
+#endif
 constexpr Named all_targets[] = {
-    {"avx512", HWY_AVX3}, {"avx2", HWY_AVX2}, {"sse4", HWY_SSE4},      {"ssse3", HWY_SSSE3},
+    {"avx512", HWY_AVX3}, {"avx2", HWY_AVX2}, {"sse4", HWY_SSE4},     {"ssse3", HWY_SSSE3},
     {"sse2", HWY_SSE2},   {"neon", HWY_NEON}, {"scalar", HWY_SCALAR}, {"emulated", HWY_EMU128},
 };
 

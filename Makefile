@@ -1,0 +1,82 @@
+# The front door. `make help` lists the targets; CMakeLists.txt knows how things are built.
+SHELL := /bin/sh
+PREFIX ?= /usr/local
+unexport MAKEFLAGS  # the build below chooses its own number of jobs
+
+# Looked up when a recipe runs, because `make deps` may have just installed it.
+generator = $$(command -v ninja >/dev/null && [ ! -e $(1)/CMakeCache.txt ] && echo "-G Ninja")
+jobs = --parallel $$(nproc 2>/dev/null || echo 4)
+# $(call build,folder,target,options): configures and builds. WERROR=ON makes warnings errors.
+build = cmake -S . -B $(1) $(call generator,$(1)) $(if $(WERROR),-DCAIRN_WERROR=$(WERROR)) $(3) \
+  >/dev/null && cmake --build $(1) --target $(2) $(jobs)
+release = $(call build,build,$(1),-DCAIRN_BIN_DIR="$(CURDIR)/bin")
+ctest = ctest --output-on-failure --no-tests=error --timeout 900 $(jobs) --test-dir
+
+.PHONY: all deps demo test test-all everything bench asan ubsan tsan golden mutate clang doctor \
+  format format-check install clean help
+
+all: deps  ## build the libraries and the programs (bin/match, bin/train, ...)
+	@$(call release,programs)
+
+deps:  ## install what the build needs and does not find (EXTRA="clang" adds to it)
+	@.ci/deps $(EXTRA)
+
+demo: all  ## train a small network for a minute, match two photos, draw the matches
+	@bin/train --images data/demo/photos --out build/demo --seconds 60
+	@bin/match data/demo/pair/a.jpg data/demo/pair/b.jpg --weights build/demo/weights.safetensors \
+	  --draw build/demo/matches.png
+	@echo "The picture: build/demo/matches.png"
+
+everything: deps  ## build the tests too
+	@$(call release,all)
+
+test: everything  ## build and run the tests, but for the slow ones
+	@$(ctest) build --label-exclude slow
+
+test-all: everything  ## build and run all tests
+	@$(ctest) build
+
+bench: all  ## measure the speed of this machine's kernels and networks
+	@bin/bench $(ARGS)
+
+asan: sanitizer = address
+ubsan: sanitizer = undefined
+tsan: sanitizer = thread
+asan ubsan tsan: deps  ## the tests under the address, undefined behaviour or thread sanitizer
+	@$(call build,build/$@,all,-DCAIRN_SANITIZE=$(sanitizer))
+	@$(if $(filter tsan,$@),$$(setarch -R true 2>/dev/null && echo setarch -R)) \
+	  $(ctest) build/$@ --label-exclude slow
+
+golden: deps  ## compare with the reference's own numbers; GOLDEN_DIR=folder takes other files
+	@$(call release,test_golden)
+	@$(if $(GOLDEN_DIR),GOLDEN_DIR=$(abspath $(GOLDEN_DIR))) build/tests/test_golden
+
+mutate: everything  ## plant bugs one at a time; the tests must find each
+	@tests/mutate.sh $(ARGS)
+
+clang: deps  ## build with clang, warnings as errors
+	@.ci/deps clang
+	@$(call build,build/clang,all,-DCMAKE_CXX_COMPILER=clang++ -DCAIRN_WERROR=ON)
+
+doctor:  ## say what is here and what is not, each line proven by running it
+	@.ci/doctor
+
+format:  ## lay out the sources with clang-format
+	@.ci/deps clang-format
+	@git ls-files -co --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format -i
+
+format-check:  ## fail when clang-format would change a source
+	@.ci/deps clang-format
+	@git ls-files -co --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh' | \
+	  xargs clang-format --dry-run -Werror
+
+install: all  ## install libraries, headers and the CMake package under PREFIX (/usr/local)
+	@cmake --install build --prefix $(abspath $(PREFIX)) >/dev/null
+	@echo "Installed under $(abspath $(PREFIX)): find_package(cairn) gives cairn::nn and cairn::ucn."
+
+clean:  ## remove everything built
+	@rm -rf build $(basename $(wildcard bin/*.cpp))
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z][a-z -]*\):[^#=]*  ## /\1|/p' Makefile | \
+	  while IFS='|' read -r target what; do printf '  %-20s %s\n' "make $$target" "$$what"; done
