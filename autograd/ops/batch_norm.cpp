@@ -1,0 +1,89 @@
+#include <algorithm>
+
+#include "autograd/op.h"
+#include "autograd/ops.h"
+#include "tensor/kernels/batch_norm/batch_norm.h"
+#include "tensor/kernels/elementwise/elementwise.h"
+#include "tensor/random.h"
+
+namespace cairn {
+namespace {
+
+/// Batch normalisation, with the residual and the ReLU that follow; formulas in
+/// tensor/kernels/batch_norm. running += momentum (batch - running), the variance unbiased.
+struct BatchNorm {
+  static constexpr auto name = "batch_norm";
+  BatchNormState state;
+  bool residual, relu;
+
+  Tensor forward(Saved& s, Inputs in) const {
+    const Tensor &x = in[0], &gamma = in[1], &beta = in[2];
+    Tensor mean = state.running_mean, variance = state.running_var;
+    if (state.training) {
+      auto [m, v] = kernels::batch_moments(x);
+      mean = m;
+      variance = v;
+      update_running(m, v, x.numel() / std::max<int64_t>(1, m.numel()));
+    }
+    const Tensor invstd = kernels::inverse_deviation(variance, state.eps);
+    const Tensor y = kernels::batch_norm(x, gamma, beta, mean, invstd,
+                                         residual ? in[3] : Tensor(), relu);
+    s.keep(x, gamma, mean, invstd, relu ? y : Tensor());
+    return y;
+  }
+  Grads backward(const Saved& s, const Tensor& dy) const {
+    auto g = kernels::batch_norm_backward(dy, s[0], s[4], s[1], s[2], s[3], relu, state.training,
+                                          residual && s.needs(3));
+    Grads grads = {g.dx, g.dgamma, g.dbeta};
+    if (residual) grads.push_back(g.dresidual);
+    return grads;
+  }
+  void update_running(const Tensor& mean, const Tensor& variance, int64_t count) const {
+    if (count == 0 || !state.running_mean.defined()) return;
+    const double unbiased = double(count) / double(std::max<int64_t>(1, count - 1));
+    Tensor running_mean = state.running_mean, running_var = state.running_var;  // shared storage
+    kernels::axpy_(running_mean, state.momentum, kernels::sub(mean, running_mean));
+    kernels::axpy_(running_var, state.momentum,
+                   kernels::sub(kernels::affine(variance, unbiased, 0), running_var));
+  }
+  static Samples samples() {
+    const auto with = [](bool training, bool relu) {
+      return [=](const std::vector<Var>& v) {
+        const int64_t c = v[0].dim(-1);
+        Random random(1);
+        BatchNormState state;
+        state.running_mean = random_uniform({c}, random, -0.2, 0.2, v[0].dtype());
+        state.running_var = random_uniform({c}, random, 0.5, 1.5, v[0].dtype());
+        state.training = training;
+        return batch_norm(v[0], v[1], v[2], state, v.size() > 3 ? v[3] : Var(), relu);
+      };
+    };
+    const Sample::Input gamma{{3}, 0.5, 1.5}, beta{{3}};
+    // With large |beta| and a small gamma the ReLU stays away from its kink.
+    const Sample::Input small{{3}, 0.05, 0.1}, away{{3}, -1, 1, {-0.4, -0.2, 0, 0.2, 0.4}};
+    return {{"training", {{{2, 3, 4, 3}}, gamma, beta}, with(true, false)},
+            {"training, relu", {{{2, 3, 4, 3}}, small, away}, with(true, true)},
+            {"training, residual", {{{2, 3, 4, 3}}, gamma, beta, {{2, 3, 4, 3}}}, with(true, false)},
+            {"training, residual, relu",
+             {{{2, 3, 4, 3}}, small, {{3}, 0.6, 1}, {{2, 3, 4, 3}, -0.1, 0.1}},
+             with(true, true)},
+            {"evaluation", {{{2, 3, 4, 3}}, gamma, beta}, with(false, false)},
+            {"evaluation, residual, relu",
+             {{{2, 3, 4, 3}}, small, {{3}, 0.6, 1}, {{2, 3, 4, 3}, -0.1, 0.1}},
+             with(false, true)},
+            {"rows", {{{7, 3}}, gamma, beta}, with(true, false)},
+            {"evaluation, one pixel", {{{1, 1, 1, 3}}, gamma, beta}, with(false, false)},
+            {"no images", {{{0, 2, 2, 3}}, gamma, beta}, with(true, false)}};
+  }
+};
+
+}  // namespace
+
+CAIRN_REGISTER_OP(BatchNorm)
+Var batch_norm(const Var& x, const Var& gamma, const Var& beta, BatchNormState& state,
+               const Var& residual, bool relu) {
+  const BatchNorm op{state, residual.defined(), relu};
+  return residual.defined() ? apply(op, {x, gamma, beta, residual}) : apply(op, {x, gamma, beta});
+}
+
+}  // namespace cairn

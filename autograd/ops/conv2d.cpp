@@ -1,0 +1,53 @@
+#include "autograd/op.h"
+#include "autograd/ops.h"
+#include "tensor/kernels/reduce/reduce.h"
+
+namespace cairn {
+namespace {
+
+/// y = x * w + b (see tensor/kernels/conv2d).
+/// dx = data gradient of (dy, w)   dw = weight gradient of (x, dy)   db = sum of dy over pixels
+struct Conv2d {
+  static constexpr auto name = "conv2d";
+  Conv2dGeometry g;
+
+  Tensor forward(Saved& s, Inputs x) const {
+    s.keep(x[0], x[1]);
+    return kernels::conv2d(x[0], x[1], g, {x.size() > 2 ? x[2] : Tensor(), {}, false});
+  }
+  Grads backward(const Saved& s, const Tensor& dy) const {
+    const bool bias = s.inputs() > 2;
+    Grads grads(s.inputs());
+    if (s.needs(0)) grads[0] = kernels::conv2d_data_grad(dy, s[1], g, s.shape(0));
+    if (s.needs(1)) grads[1] = kernels::conv2d_weight_grad(s[0], dy, g, s.shape(1));
+    if (bias && s.needs(2)) grads[2] = kernels::sum(dy, {0, 1, 2});
+    return grads;
+  }
+  static Samples samples() {
+    const auto with = [](Conv2dGeometry g) {
+      return [=](const std::vector<Var>& v) {
+        return conv2d(v[0], v[1], v.size() > 2 ? v[2] : Var(), g);
+      };
+    };
+    return {{"3x3", {{{2, 5, 6, 3}}, {{4, 3, 3, 3}}}, with({{1, 1}, {1, 1}, {1, 1}})},
+            {"1x1 with bias", {{{1, 4, 3, 5}}, {{2, 1, 1, 5}}, {{2}}}, with({})},
+            {"stride 2", {{{1, 7, 6, 2}}, {{3, 3, 3, 2}}}, with({{2, 2}, {1, 1}, {1, 1}})},
+            {"stride 3, no padding", {{{1, 9, 8, 2}}, {{2, 3, 3, 2}}}, with({{3, 3}, {}, {1, 1}})},
+            {"stride 2 by 1", {{{1, 6, 5, 1}}, {{2, 3, 3, 1}}}, with({{2, 1}, {1, 0}, {1, 1}})},
+            {"dilation 2", {{{1, 7, 8, 2}}, {{3, 3, 3, 2}}}, with({{1, 1}, {2, 2}, {2, 2}})},
+            {"dilation 2, stride 2", {{{1, 9, 8, 2}}, {{2, 3, 3, 2}}}, with({{2, 2}, {1, 2}, {2, 2}})},
+            {"one pixel", {{{1, 1, 1, 2}}, {{3, 3, 3, 2}}}, with({{1, 1}, {1, 1}, {1, 1}})},
+            {"a 1x3 kernel", {{{1, 3, 5, 2}}, {{2, 1, 3, 2}}}, with({{1, 1}, {0, 1}, {1, 1}})},
+            {"a 2x2 kernel, stride 3", {{{1, 8, 7, 1}}, {{1, 2, 2, 1}}}, with({{3, 3}, {}, {1, 1}})},
+            {"no images", {{{0, 5, 5, 2}}, {{3, 3, 3, 2}}}, with({{1, 1}, {1, 1}, {1, 1}})}};
+  }
+};
+
+}  // namespace
+
+CAIRN_REGISTER_OP(Conv2d)
+Var conv2d(const Var& x, const Var& w, const Var& bias, const Conv2dGeometry& g) {
+  return bias.defined() ? apply(Conv2d{g}, {x, w, bias}) : apply(Conv2d{g}, {x, w});
+}
+
+}  // namespace cairn

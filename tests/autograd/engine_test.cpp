@@ -1,0 +1,161 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "autograd/op.h"
+#include "autograd/ops.h"
+#include "tests/compare.h"
+
+using namespace cairn;
+
+namespace {
+
+Var leaf(std::vector<double> values) {
+  return Var(Tensor::from({int64_t(values.size())}, values), true);
+}
+
+template <class F>
+std::string error_of(ErrorId id, F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    CHECK(name(e.id()) == name(id));
+    return e.what();
+  }
+  FAIL("no error was thrown");
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("a value used twice receives the sum of both gradients") {
+  const Var x = leaf({3});
+  sum(x * x + x).backward();
+  CHECK(x.grad().item() == 7);
+}
+
+TEST_CASE("a diamond is walked once, after both of its sides") {
+  const Var x = leaf({2});
+  const Var shared = square(x);                // 4
+  sum(shared * scale(shared, 3)).backward();   // 3 x^4
+  CHECK(x.grad().item() == 12 * 8);
+}
+
+TEST_CASE("a constant gets no gradient and builds no tape") {
+  const Var x = leaf({1, 2}), c = Tensor::from({2}, std::vector<double>{5, 6});
+  const Var y = sum(x * c);
+  y.backward();
+  CHECK(x.grad().to_vector() == std::vector<double>{5, 6});
+  CHECK_FALSE((c + c).requires_grad());
+  error_of(ErrorId::graph, [&] { c.grad(); });
+}
+
+TEST_CASE("the tape is freed by backward unless it is retained") {
+  const Var x = leaf({2});
+  const Var kept = sum(square(x));
+  kept.backward({}, true);
+  kept.backward();
+  CHECK(x.grad().item() == 8);
+  const std::string text = error_of(ErrorId::graph, [&] { kept.backward(); });
+  CHECK(text.find("retain = true") != std::string::npos);
+  CHECK(text.find("sum") != std::string::npos);
+}
+
+TEST_CASE("a seed is needed, and must fit, when the result is not one element") {
+  const Var x = leaf({1, 2});
+  const Var y = square(x);
+  error_of(ErrorId::shape, [&] { y.backward(); });
+  error_of(ErrorId::shape, [&] { y.backward(Tensor::zeros({3}, DType::f64)); });
+  y.backward(Tensor::from({2}, std::vector<double>{1, 10}));
+  CHECK(x.grad().to_vector() == std::vector<double>{2, 40});
+}
+
+TEST_CASE("NoGrad nests, and detach cuts") {
+  const Var x = leaf({2});
+  {
+    NoGrad outer;
+    { NoGrad inner; }
+    CHECK(NoGrad::active());
+    CHECK_FALSE(square(x).requires_grad());
+  }
+  CHECK_FALSE(NoGrad::active());
+  const Var y = sum(square(x) * square(x).detach());
+  y.backward();
+  CHECK(x.grad().item() == 2 * 2 * 4);
+}
+
+TEST_CASE("a hook sees the complete gradient and may replace it") {
+  const Var x = leaf({3});
+  const Var y = scale(x, 2);
+  double seen = 0;
+  y.on_grad([&](const Tensor& g) {
+    seen = g.item();
+    return Tensor::full({1}, 100, DType::f64);
+  });
+  sum(y + y).backward();
+  CHECK(seen == 2);
+  CHECK(x.grad().item() == 200);
+}
+
+TEST_CASE("an observer is told of every op, with what the tape keeps") {
+  std::vector<std::string> events;
+  int64_t saved = 0;
+  auto before = set_op_observer([&](const OpEvent& e) {
+    events.push_back(std::string(e.layer) + ":" + e.op + (e.backward ? "'" : ""));
+    saved += e.saved_bytes;
+  });
+  const Var x = leaf({3, 4});
+  {
+    LayerScope outer("net"), inner("layer1");
+    sum(square(x)).backward();
+  }
+  set_op_observer(before);
+  CHECK(events == std::vector<std::string>{"net.layer1:square", "net.layer1:sum", "net.layer1:sum'",
+                                           "net.layer1:square'"});
+  CHECK(saved == 16);
+}
+
+TEST_CASE("anomaly mode names op, layer and first bad index") {
+  const Var x(Tensor::from({2, 2}, std::vector<double>{1, 4, 0, 9}), true);
+  AnomalyMode anomaly;
+  const Tensor numerator = Tensor::full({2, 2}, 1, DType::f64);
+  LayerScope scope("head");
+  const std::string forward = error_of(ErrorId::nan, [&] { div(numerator, x); });
+  CHECK(forward.find("div: the result in layer head is inf first at [1, 0] of 2x2") !=
+        std::string::npos);
+  const std::string backward = error_of(ErrorId::nan, [&] { sum(sqrt(x)).backward(); });
+  CHECK(backward.find("sqrt: the gradient of input 0 in layer head is inf first at [1, 0]") !=
+        std::string::npos);
+}
+
+TEST_CASE("a chain of a million ops overflows no stack, neither backward nor in destruction") {
+  const Var x = leaf({1});
+  {
+    Var y = x;
+    for (int i = 0; i < 1'000'000; ++i) y = scale(y, 1);
+    y.backward(Tensor::full({1}, 1, DType::f64));
+    CHECK(x.grad().item() == 1);
+  }
+  Var dropped = x;  // never walked: freed with its tape intact
+  for (int i = 0; i < 1'000'000; ++i) dropped = scale(dropped, 1);
+}
+
+TEST_CASE("memory that only the tape held is given back by backward") {
+  const Var x(Tensor::full({1000}, 1, DType::f64), true);
+  const int64_t before = memory_stats(Device::cpu).live;
+  const Var y = sum(square(square(square(x))));
+  CHECK(memory_stats(Device::cpu).live > before + 2 * 8000);
+  y.backward();
+  x.info();
+  CHECK(memory_stats(Device::cpu).live <= before + 8064 + 64);  // x's gradient and y
+}
+
+TEST_CASE("only leaves may change in place, and only floats require gradients") {
+  Var x = leaf({1});
+  x.value_().span<double>()[0] = 2;
+  Var y = square(x);
+  error_of(ErrorId::graph, [&] { y.value_(); });
+  error_of(ErrorId::dtype, [] { Var(Tensor::zeros({2}, DType::i64), true); });
+  error_of(ErrorId::argument, [] { Var().value(); });
+  error_of(ErrorId::graph, [&] { Var(Tensor::zeros({1})).backward(); });
+}
