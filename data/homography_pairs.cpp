@@ -1,0 +1,110 @@
+#include "data/homography_pairs.h"
+
+#include <algorithm>
+#include <filesystem>
+
+namespace cairn {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// H x W x C f32 in [0, 255] to the network's input, in place.
+Tensor network_input(Tensor picture) {
+  for (float& v : picture.span<float>()) v = v / 255.f - 0.5f;
+  return picture;
+}
+
+}  // namespace
+
+std::vector<std::string> find_images(const std::string& folder) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  const auto options = fs::directory_options::follow_directory_symlink |
+                       fs::directory_options::skip_permission_denied;
+  fs::recursive_directory_iterator it(folder, options, error), end;
+  for (; !error && it != end; it.increment(error)) {
+    std::string extension = it->path().extension();
+    for (char& c : extension) c = char(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    if (extension != ".jpg" && extension != ".jpeg" && extension != ".png") continue;
+    std::error_code ignored;
+    if (!it->is_directory(ignored)) paths.push_back(it->path());
+  }
+  require(!error, ErrorId::io, "find_images", "cannot read the folder '", folder,
+          "': ", error.message());
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+Pair make_homography_pair(const Pyramid& photo, const Views& views,
+                          const HomographyPairsOptions& options, Random& random) {
+  const int64_t h = options.views.height, w = options.views.width;
+  Pair pair;
+  const auto view = [&](const Homography& view_to_photo) {
+    return network_input(
+        change_appearance(warp(photo, view_to_photo, h, w), options.photometric, random));
+  };
+  pair.image0 = view(views.view0_to_photo);
+  pair.image1 = view(views.view1_to_photo);
+
+  const Homography map = compose(inverse(views.view1_to_photo), views.view0_to_photo);
+  std::vector<std::array<double, 4>> matches;
+  for (int64_t y = 0; y < h; ++y)
+    for (int64_t x = 0; x < w; ++x) {
+      const auto [x1, y1] = apply(map, double(x), double(y));
+      if (x1 >= 0 && y1 >= 0 && x1 <= double(w - 1) && y1 <= double(h - 1))
+        matches.push_back({double(x), double(y), x1, y1});
+    }
+  const int64_t found = int64_t(matches.size());
+  const bool all = options.correspondences == 0 || options.correspondences >= found;
+  const int64_t count = all ? found : options.correspondences;
+  std::vector<int64_t> chosen;
+  if (!all) chosen = sample_without_replacement(found, count, random);
+  pair.positions0 = Tensor::empty({count, 2}, DType::f64);
+  pair.positions1 = Tensor::empty({count, 2}, DType::f64);
+  double *p0 = pair.positions0.data<double>(), *p1 = pair.positions1.data<double>();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto& m = matches[size_t(all ? i : chosen[size_t(i)])];
+    std::copy(m.begin(), m.begin() + 2, p0 + 2 * i);
+    std::copy(m.begin() + 2, m.end(), p1 + 2 * i);
+  }
+  return pair;
+}
+
+HomographyPairs::HomographyPairs(const std::string& folder, const HomographyPairsOptions& options)
+    : folder_(folder),
+      options_(options),
+      photos_(find_images(folder), {options.channels, options.max_side, options.cache_bytes}) {
+  require(options.channels == 1 || options.channels == 3, ErrorId::argument, "homography_pairs",
+          "channels is ", options.channels, ", not 1 or 3");
+  require(options.correspondences >= 0, ErrorId::argument, "homography_pairs",
+          "correspondences is ", options.correspondences);
+  require(size() > 0, ErrorId::io, "homography_pairs", "no images: '", folder,
+          "' holds no .jpg, .jpeg or .png file");
+  Random random(0);
+  get(0, random);  // fails now, not in the middle of a training, on bad options or if all is broken
+}
+
+Pair HomographyPairs::get(int64_t index, Random& random) const {
+  require(index >= 0 && index < size(), ErrorId::index, "homography_pairs", "no pair ", index,
+          " among ", size());
+  for (int64_t step = 0; step < size(); ++step) {
+    const int64_t i = (index + step) % size();
+    const auto photo = photos_.get(i);
+    if (!photo) continue;
+    const Views views = sample_views(photo->height(), photo->width(), options_.views, random);
+    Pair pair = make_homography_pair(*photo, views, options_, random);
+    pair.name = photos_.path(i);
+    return pair;
+  }
+  throw Error(ErrorId::io, "homography_pairs",
+              cat("no images: none of the ", size(), " in '", folder_,
+                  "' can be read; the first: ", photos_.broken().front().message));
+}
+
+std::string HomographyPairs::description() const {
+  const ViewOptions& v = options_.views;
+  return cat("pairs of ", v.width, " x ", v.height, (options_.channels == 1 ? " gray" : " colour"),
+             " views of ", size(), " photos in '", folder_, "', difficulty ", v.difficulty);
+}
+
+}  // namespace cairn

@@ -1,0 +1,54 @@
+// Decoded photos, kept while they fit a budget.
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "data/warp.h"
+
+namespace cairn {
+
+/// A photo that could not be used, and why.
+struct BrokenPhoto {
+  std::string path, message;
+};
+
+/// Reads photos by index and keeps those used last, up to a number of bytes. Safe to use from
+/// several threads; files are read outside the lock.
+class PhotoCache {
+ public:
+  struct Options {
+    int channels = 1;
+    int64_t max_side = 1280;  ///< longer photos are reduced when they are read
+    int64_t max_bytes = int64_t{2} << 30;
+  };
+  PhotoCache(std::vector<std::string> paths, const Options& options);
+
+  int64_t size() const { return int64_t(paths_.size()); }
+  const std::string& path(int64_t index) const { return paths_[size_t(index)]; }
+  /// The photo, or null when it is broken (it is then in broken()).
+  std::shared_ptr<const Pyramid> get(int64_t index);
+  /// Sorted by path.
+  std::vector<BrokenPhoto> broken() const;
+
+ private:
+  struct Entry {
+    std::shared_ptr<const Pyramid> photo;
+    std::list<int64_t>::iterator used;
+  };
+  std::shared_ptr<const Pyramid> read(const std::string& path) const;
+
+  std::vector<std::string> paths_;
+  Options options_;
+  mutable std::mutex mutex_;  // guards all below
+  std::map<int64_t, Entry> entries_;
+  std::list<int64_t> order_;  // the one used last first
+  int64_t bytes_ = 0;
+  std::map<int64_t, std::string> broken_;  // by index
+};
+
+}  // namespace cairn
