@@ -111,7 +111,7 @@ Var apply(std::unique_ptr<AnyOp> op, std::span<const Var> inputs) {
   Saved saved(needs, shapes);
   Tensor y = op->forward(saved, values);
   if (anomaly) require_finite(y, op->name(), layer_path, "the result");
-  if (observer) observer({op->name(), layer_path, false, saved.bytes(), y});
+  if (observer) observer({op->name(), layer_path, false, saved.bytes(), y, values});
   if (!saved.recording()) return Var(std::move(y));
 
   auto node = std::make_shared<Node>(std::move(op), std::move(saved));
@@ -173,7 +173,7 @@ void walk(const std::shared_ptr<GradInfo>& root, const Tensor& seed, bool retain
             in_layer(node.layer),
             " was freed by an earlier backward(). Hint: pass retain = true to the earlier call");
     const Grads grads = node.op->backward(node.saved, grad);
-    if (observer) observer({node.op->name(), node.layer, true, 0, grad});
+    if (observer) observer({node.op->name(), node.layer, true, 0, grad, {}});
     require(grads.size() == node.inputs.size(), ErrorId::graph, node.op->name(), "returned ",
             grads.size(), " gradients for ", node.inputs.size(), " inputs");
     for (size_t i = 0; i < grads.size(); ++i) {

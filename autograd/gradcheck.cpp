@@ -61,8 +61,8 @@ GradcheckResult gradcheck(const Sample& sample, uint64_t seed, double h, double 
     if (!(error <= result.worst)) result.worst = error;
     if (!(error <= tolerance) && result.ok) {
       result.ok = false;
-      result.where = cat("input ", i, ", ", what, ": central difference ", numeric,
-                         ", backward ", analytic);
+      result.where =
+          cat("input ", i, ", ", what, ": central difference ", numeric, ", backward ", analytic);
     }
   };
   for (size_t i = 0; i < x.size(); ++i) {

@@ -10,8 +10,8 @@ namespace cairn {
 
 struct GradcheckResult {
   bool ok = true;
-  double worst = 0;    ///< largest |numeric - analytic| / max(1, |numeric|) met
-  std::string where;   ///< the first element beyond the tolerance, with both values
+  double worst = 0;   ///< largest |numeric - analytic| / max(1, |numeric|) met
+  std::string where;  ///< the first element beyond the tolerance, with both values
 };
 
 /// Draws the sample's inputs with `seed`, and compares each element's derivative (a random hundred

@@ -106,10 +106,10 @@ std::span<const OpEntry> all_ops();
 #undef CAIRN_OP
 
 /// Ends an op's file: hands its samples to the list.
-#define CAIRN_REGISTER_OP(Type)                       \
-  OpEntry op_entry_##Type() {                         \
-    static_assert(::cairn::Op<Type>);                 \
-    return {Type::name, &Type::samples};              \
+#define CAIRN_REGISTER_OP(Type)          \
+  OpEntry op_entry_##Type() {            \
+    static_assert(::cairn::Op<Type>);    \
+    return {Type::name, &Type::samples}; \
   }
 
 }  // namespace cairn

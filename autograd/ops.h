@@ -23,9 +23,9 @@ inline Var operator*(const Var& a, const Var& b) { return mul(a, b); }
 inline Var operator/(const Var& a, const Var& b) { return div(a, b); }
 
 // Element by element, any shape.
-Var relu(const Var& x);                                     ///< max(x, 0)
-Var sqrt(const Var& x);                                     ///< x >= 0; the gradient at 0 is infinite
-Var square(const Var& x);                                   ///< x^2
+Var relu(const Var& x);    ///< max(x, 0)
+Var sqrt(const Var& x);    ///< x >= 0; the gradient at 0 is infinite
+Var square(const Var& x);  ///< x^2
 Var scale(const Var& x, double factor, double offset = 0);  ///< factor x + offset
 Var clamp(const Var& x, double lo, double hi);              ///< min(max(x, lo), hi)
 /// max(margin - x, 0): the cost of a distance that should be larger than `margin`.
@@ -51,7 +51,8 @@ Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_
 /// Convolution of x (N x H x W x I) with w (O x KH x KW x I), plus bias (O) if defined.
 Var conv2d(const Var& x, const Var& w, const Var& bias = {}, const Conv2dGeometry& g = {});
 /// The data gradient of a convolution as an operation of its own: x (N x H x W x I) with w
-/// (I x KH x KW x O) gives N x OH x OW x O, OH = (H - 1) stride - 2 padding + dilation (KH - 1) + 1.
+/// (I x KH x KW x O) gives N x OH x OW x O, OH = (H - 1) stride - 2 padding + dilation (KH - 1)
+/// + 1.
 Var conv_transpose2d(const Var& x, const Var& w, const Conv2dGeometry& g = {});
 
 /// Batch normalisation's settings and running statistics.
@@ -72,6 +73,11 @@ Var l2_normalize(const Var& x, double eps = 1e-8);
 Var gather_rows(const Var& x, const Tensor& index);
 /// Squared distance of each row of a to the same row of b: K x C, K x C -> K.
 Var row_distance2(const Var& a, const Var& b);
+/// Mean of (margin - d)^2 over all pairs of a row of a (K x C) and one of b (M x C) whose feature
+/// distance d = sqrt(||a_i - b_j||^2 + 1.19e-7) is below `margin` and whose positions (K x 2, M x
+/// 2, f64) are more than `radius` apart; 0 if there is none. Scalar. No K x M matrix is stored.
+Var margin_mean(const Var& a, const Var& b, const Tensor& positions_a, const Tensor& positions_b,
+                double radius, double margin);
 /// Values of x (H x W x C) at K positions (x, y), K x 2, clamped to the border: K x C. The
 /// positions are constants.
 Var bilinear_sample(const Var& x, const Tensor& positions);

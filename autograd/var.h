@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "tensor/tensor.h"
@@ -105,8 +106,9 @@ struct OpEvent {
   const char* op;
   const std::string& layer;
   bool backward;
-  int64_t saved_bytes;  ///< forward: what the tape keeps for this op
-  const Tensor& value;  ///< forward: the result; backward: the gradient that arrived
+  int64_t saved_bytes;             ///< forward: what the tape keeps for this op
+  const Tensor& value;             ///< forward: the result; backward: the gradient that arrived
+  std::span<const Tensor> inputs;  ///< forward only
 };
 using OpObserver = std::function<void(const OpEvent&)>;
 /// Installs an observer for this thread and returns the one before (may be empty).

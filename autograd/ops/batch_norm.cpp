@@ -26,8 +26,8 @@ struct BatchNorm {
       update_running(m, v, x.numel() / std::max<int64_t>(1, m.numel()));
     }
     const Tensor invstd = kernels::inverse_deviation(variance, state.eps);
-    const Tensor y = kernels::batch_norm(x, gamma, beta, mean, invstd,
-                                         residual ? in[3] : Tensor(), relu);
+    const Tensor y =
+        kernels::batch_norm(x, gamma, beta, mean, invstd, residual ? in[3] : Tensor(), relu);
     s.keep(x, gamma, mean, invstd, relu ? y : Tensor());
     return y;
   }
@@ -61,19 +61,20 @@ struct BatchNorm {
     const Sample::Input gamma{{3}, 0.5, 1.5}, beta{{3}};
     // With large |beta| and a small gamma the ReLU stays away from its kink.
     const Sample::Input small{{3}, 0.05, 0.1}, away{{3}, -1, 1, {-0.4, -0.2, 0, 0.2, 0.4}};
-    return {{"training", {{{2, 3, 4, 3}}, gamma, beta}, with(true, false)},
-            {"training, relu", {{{2, 3, 4, 3}}, small, away}, with(true, true)},
-            {"training, residual", {{{2, 3, 4, 3}}, gamma, beta, {{2, 3, 4, 3}}}, with(true, false)},
-            {"training, residual, relu",
-             {{{2, 3, 4, 3}}, small, {{3}, 0.6, 1}, {{2, 3, 4, 3}, -0.1, 0.1}},
-             with(true, true)},
-            {"evaluation", {{{2, 3, 4, 3}}, gamma, beta}, with(false, false)},
-            {"evaluation, residual, relu",
-             {{{2, 3, 4, 3}}, small, {{3}, 0.6, 1}, {{2, 3, 4, 3}, -0.1, 0.1}},
-             with(false, true)},
-            {"rows", {{{7, 3}}, gamma, beta}, with(true, false)},
-            {"evaluation, one pixel", {{{1, 1, 1, 3}}, gamma, beta}, with(false, false)},
-            {"no images", {{{0, 2, 2, 3}}, gamma, beta}, with(true, false)}};
+    return {
+        {"training", {{{2, 3, 4, 3}}, gamma, beta}, with(true, false)},
+        {"training, relu", {{{2, 3, 4, 3}}, small, away}, with(true, true)},
+        {"training, residual", {{{2, 3, 4, 3}}, gamma, beta, {{2, 3, 4, 3}}}, with(true, false)},
+        {"training, residual, relu",
+         {{{2, 3, 4, 3}}, small, {{3}, 0.6, 1}, {{2, 3, 4, 3}, -0.1, 0.1}},
+         with(true, true)},
+        {"evaluation", {{{2, 3, 4, 3}}, gamma, beta}, with(false, false)},
+        {"evaluation, residual, relu",
+         {{{2, 3, 4, 3}}, small, {{3}, 0.6, 1}, {{2, 3, 4, 3}, -0.1, 0.1}},
+         with(false, true)},
+        {"rows", {{{7, 3}}, gamma, beta}, with(true, false)},
+        {"evaluation, one pixel", {{{1, 1, 1, 3}}, gamma, beta}, with(false, false)},
+        {"no images", {{{0, 2, 2, 3}}, gamma, beta}, with(true, false)}};
   }
 };
 

@@ -1,6 +1,6 @@
+#include "tensor/kernels/l2_normalize/l2_normalize.h"
 #include "autograd/op.h"
 #include "autograd/ops.h"
-#include "tensor/kernels/l2_normalize/l2_normalize.h"
 
 namespace cairn {
 namespace {

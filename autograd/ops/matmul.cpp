@@ -17,8 +17,10 @@ struct Matmul {
   Grads backward(const Saved& s, const Tensor& dy) const {
     const Tensor &a = s[0], &b = s[1];
     Grads g(2);
-    if (s.needs(0)) g[0] = ta ? kernels::matmul(b, dy, tb, true) : kernels::matmul(dy, b, false, !tb);
-    if (s.needs(1)) g[1] = tb ? kernels::matmul(dy, a, true, ta) : kernels::matmul(a, dy, !ta, false);
+    if (s.needs(0))
+      g[0] = ta ? kernels::matmul(b, dy, tb, true) : kernels::matmul(dy, b, false, !tb);
+    if (s.needs(1))
+      g[1] = tb ? kernels::matmul(dy, a, true, ta) : kernels::matmul(a, dy, !ta, false);
     return g;
   }
   static Samples samples() {

@@ -11,9 +11,7 @@ struct Scale {
   double factor, offset;
 
   Tensor forward(Saved&, Inputs x) const { return kernels::affine(x[0], factor, offset); }
-  Grads backward(const Saved&, const Tensor& dy) const {
-    return {kernels::affine(dy, factor, 0)};
-  }
+  Grads backward(const Saved&, const Tensor& dy) const { return {kernels::affine(dy, factor, 0)}; }
   static Samples samples() {
     const auto run = [](const std::vector<Var>& v) { return scale(v[0], -1.5, 0.25); };
     return {{"a matrix", {{{3, 5}}}, run}, {"no elements", {{{0, 2}}}, run}};

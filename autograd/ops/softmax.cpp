@@ -1,6 +1,6 @@
+#include "tensor/kernels/softmax/softmax.h"
 #include "autograd/op.h"
 #include "autograd/ops.h"
-#include "tensor/kernels/softmax/softmax.h"
 
 namespace cairn {
 namespace {

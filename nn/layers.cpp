@@ -1,0 +1,49 @@
+#include "nn/layers.h"
+
+#include <cmath>
+
+namespace cairn::nn {
+
+Tensor kaiming_normal(const Shape& shape, int64_t fan, Random& random) {
+  return random_normal(shape, random, 0, std::sqrt(2.0 / double(std::max<int64_t>(1, fan))));
+}
+
+Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, Random& random, Conv2dGeometry geometry,
+               bool bias)
+    : g_(geometry),
+      weight_(parameter("weight",
+                        kaiming_normal({out, kernel, kernel, in}, out * kernel * kernel, random))) {
+  if (bias) bias_ = &parameter("bias", Tensor::zeros({out}));
+}
+
+ConvTranspose2d::ConvTranspose2d(int64_t in, int64_t out, int64_t kernel, Random& random,
+                                 Conv2dGeometry geometry)
+    : g_(geometry),
+      weight_(parameter(
+          "weight", kaiming_normal({in, kernel, kernel, out}, out * kernel * kernel, random))) {}
+
+BatchNorm2d::BatchNorm2d(int64_t channels, double momentum, double eps)
+    : momentum_(momentum),
+      eps_(eps),
+      weight_(parameter("weight", Tensor::full({channels}, 1))),
+      bias_(parameter("bias", Tensor::zeros({channels}))),
+      running_mean_(buffer("running_mean", Tensor::zeros({channels}))),
+      running_var_(buffer("running_var", Tensor::full({channels}, 1))),
+      batches_(buffer("num_batches_tracked", Tensor::zeros({}, DType::i64))) {}
+
+Var BatchNorm2d::operator()(const Var& x, const Var& residual, bool relu) {
+  LayerScope scope(name());
+  return run(x, residual, relu);
+}
+
+Var BatchNorm2d::run(const Var& x, const Var& residual, bool relu) {
+  BatchNormState state{running_mean_, running_var_, momentum_, eps_, training()};
+  if (training()) ++*batches_.data<int64_t>();
+  return batch_norm(x, weight_, bias_, state, residual, relu);
+}
+
+Linear::Linear(int64_t in, int64_t out, Random& random)
+    : weight_(parameter("weight", kaiming_normal({out, in}, in, random))),
+      bias_(parameter("bias", Tensor::zeros({out}))) {}
+
+}  // namespace cairn::nn

@@ -1,0 +1,65 @@
+#include "nn/module.h"
+
+namespace cairn::nn {
+
+Var Module::operator()(const Var& x) {
+  LayerScope scope(name_);
+  return forward(x);
+}
+
+void Module::train(bool on) {
+  training_ = on;
+  for (auto& c : children_) c->train(on);
+}
+
+Var& Module::parameter(const std::string& name, Tensor value) {
+  slots_.push_back({name, std::make_unique<Var>(std::move(value), true), nullptr});
+  return *slots_.back().parameter;
+}
+
+Tensor& Module::buffer(const std::string& name, Tensor value) {
+  slots_.push_back({name, nullptr, std::make_unique<Tensor>(std::move(value))});
+  return *slots_.back().buffer;
+}
+
+template <class F>
+void Module::visit(const std::string& prefix, F&& f) const {
+  for (const Slot& s : slots_) f(prefix + s.name, s);
+  for (const auto& c : children_) c->visit(prefix + c->name_ + ".", f);
+}
+
+std::vector<NamedParameter> Module::parameters() const {
+  std::vector<NamedParameter> all;
+  visit("", [&](const std::string& name, const Slot& s) {
+    if (s.parameter) all.push_back({name, *s.parameter});
+  });
+  return all;
+}
+
+int64_t Module::parameter_count() const {
+  int64_t count = 0;
+  for (const auto& p : parameters()) count += p.var.value().numel();
+  return count;
+}
+
+std::vector<NamedTensor> Module::state() const {
+  std::vector<NamedTensor> all;
+  visit("", [&](const std::string& name, const Slot& s) {
+    all.push_back({name, s.parameter ? s.parameter->value() : *s.buffer});
+  });
+  return all;
+}
+
+void Module::to(DType type) {
+  const auto is_float = [](const Tensor& t) {
+    return t.dtype() == DType::f32 || t.dtype() == DType::f64;
+  };
+  visit("", [&](const std::string&, const Slot& s) {
+    if (s.parameter)
+      *s.parameter = Var(s.parameter->value().to(type), true);
+    else if (is_float(*s.buffer))
+      *s.buffer = s.buffer->to(type);
+  });
+}
+
+}  // namespace cairn::nn

@@ -1,0 +1,84 @@
+// Module: a named tree of parameters and buffers with a forward function.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "autograd/ops.h"
+#include "tensor/random.h"
+
+namespace cairn::nn {
+
+/// A parameter or buffer under its full name, such as blocks1.0.conv1.weight.
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+struct NamedParameter {
+  std::string name;
+  Var var;
+};
+
+/// Base of all layers and networks. A subclass registers what it owns in its constructor, in
+/// PyTorch's order and under PyTorch's names, which are then the names in weight files.
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  /// Runs forward() with this module's name in scope for errors and anomaly mode.
+  Var operator()(const Var& x);
+
+  /// Training mode (the default) or evaluation mode, for this module and all below it.
+  void train(bool on = true);
+  void eval() { train(false); }
+  bool training() const { return training_; }
+
+  /// Parameters, depth first in the order of registration.
+  std::vector<NamedParameter> parameters() const;
+  int64_t parameter_count() const;
+  /// Parameters and buffers: what a weight file holds. The tensors share storage with the module's
+  /// own, in the layout used here (O x KH x KW x I).
+  std::vector<NamedTensor> state() const;
+  /// Replaces every parameter and buffer by a copy of another float type; integers stay.
+  void to(DType type);
+
+ protected:
+  virtual Var forward(const Var& x) = 0;
+
+  /// Registers a parameter; the Var returned is the module's own.
+  Var& parameter(const std::string& name, Tensor value);
+  Tensor& buffer(const std::string& name, Tensor value);
+  template <class M, class... Args>
+  M& child(const std::string& name, Args&&... args) {
+    auto owned = std::make_unique<M>(std::forward<Args>(args)...);
+    M& m = *owned;
+    m.name_ = name;
+    children_.push_back(std::move(owned));
+    return m;
+  }
+  const std::string& name() const { return name_; }
+
+ private:
+  template <class F>
+  void visit(const std::string& prefix, F&& f) const;
+
+  struct Slot {
+    std::string name;
+    std::unique_ptr<Var> parameter;  // one of the two; behind a pointer so that
+    std::unique_ptr<Tensor> buffer;  // references stay valid while more are registered
+  };
+  std::string name_;
+  bool training_ = true;
+  std::vector<Slot> slots_;
+  std::vector<std::unique_ptr<Module>> children_;
+};
+
+/// One line per layer: name, kind of its operation, shape of its result, parameters, MFLOP (two per
+/// multiply-add), and a line of totals, for an input of the given shape. Runs the network once.
+std::string summary(Module& module, const Shape& input);
+
+}  // namespace cairn::nn

@@ -1,0 +1,62 @@
+// The losses of Open-UCN on pairs of feature maps, and what they draw.
+#pragma once
+
+#include <span>
+
+#include "autograd/ops.h"
+#include "tensor/random.h"
+
+namespace cairn::ucn {
+
+/// Corresponding positions in two images: K x 2 each, (x, y) in pixels, f64.
+struct Correspondences {
+  Tensor positions0, positions1;
+  int64_t count() const { return positions0.defined() ? positions0.dim(0) : 0; }
+};
+
+struct LossOptions {
+  double pos_thresh = 0.1, neg_thresh = 1.4, neg_weight = 1;
+  int64_t num_pos = 1024;          ///< correspondences whose negatives are mined
+  int64_t num_hn_samples = 40000;  ///< pixels drawn in each image
+  double radius = 4;               ///< pixels: nearer than this to the true match is no negative
+  /// The reference judges a negative found in image 1 by the mask of image 0 and the other way
+  /// round, and gives NaN when no negative is left. For parity only.
+  bool reference_masks = false;
+  /// Features of positives at the pixel below each position (the reference), or, if false,
+  /// interpolated at the position itself and normalised again.
+  bool floor_positions = false;
+};
+
+/// The random choices of one image pair.
+struct LossDraws {
+  Tensor positives;         ///< num_pos indices of correspondences, i64
+  Tensor pixels0, pixels1;  ///< row-major pixel indices, i64
+};
+/// Without replacement; at most as many as there are, and at most min(H0,H1) min(W0,W1) pixels.
+LossDraws draw_for_loss(int64_t correspondences, const Shape& features0, const Shape& features1,
+                        const LossOptions& options, Random& random);
+
+/// Both are scalars, means over the batch.
+struct LossTerms {
+  Var positive, negative;
+  Var total(const LossOptions& o) const { return add(positive, scale(negative, o.neg_weight)); }
+};
+
+/// Hardest contrastive loss (Choy et al., "Fully convolutional geometric features", ICCV 2019).
+///   positive: mean over all correspondences of relu(d2 - pos_thresh)
+///   negative: for each drawn correspondence, the drawn pixel of the other image that is nearest in
+///   feature space; those outside the radius cost relu(neg_thresh - d2)^2; mean in each direction,
+///   averaged. An empty set costs nothing. d2 is the squared distance of unit features.
+/// features: N x H x W x C; one Correspondences and one LossDraws for each of the N pairs.
+LossTerms hardest_contrastive(const Var& features0, const Var& features1,
+                              std::span<const Correspondences> matches,
+                              std::span<const LossDraws> draws, const LossOptions& options);
+
+/// Contrastive loss (Choy et al., "Universal correspondence network", NIPS 2016): as above, but
+/// every drawn pixel outside the radius with d < neg_thresh, d = sqrt(d2 + 1.19e-7), is a negative
+/// and costs (neg_thresh - d)^2.
+LossTerms contrastive(const Var& features0, const Var& features1,
+                      std::span<const Correspondences> matches, std::span<const LossDraws> draws,
+                      const LossOptions& options);
+
+}  // namespace cairn::ucn

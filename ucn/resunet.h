@@ -1,0 +1,53 @@
+// ResUNet2 and its variants: the dense feature network of Open-UCN.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "nn/layers.h"
+
+namespace cairn::ucn {
+
+/// Channels of the four levels going down (C) and up (T), and residual blocks per level.
+struct ResUNetVariant {
+  const char* name;
+  int64_t down[4], up[4];
+  int depth;
+};
+std::span<const ResUNetVariant> resunet_variants();
+/// Throws ErrorId::argument, listing the names, for an unknown one.
+const ResUNetVariant& resunet_variant(const std::string& name);
+
+struct ResUNetConfig {
+  std::string model = "ResUNetBN2F";
+  int64_t inputs = 1;    ///< 1: gray, 3: colour
+  int64_t outputs = 64;  ///< feature channels
+  double bn_momentum = 0.05;
+  bool normalize = true;  ///< features of unit length
+};
+
+/// N x H x W x inputs, in [-0.5, 0.5]  ->  N x H x W x outputs, for any H, W >= 1.
+class ResUNet : public nn::Module {
+ public:
+  ResUNet(const ResUNetConfig& config, Random& random);
+  const ResUNetConfig& config() const { return config_; }
+
+ private:
+  class Block;
+  /// A convolution down or up to one resolution, its norm and ReLU, and the residual blocks.
+  struct Level {
+    nn::Module* conv;
+    nn::BatchNorm2d* norm;
+    nn::Sequential* blocks;
+    Var operator()(const Var& x) const;
+  };
+  template <class Conv>
+  Level level(const std::string& suffix, int64_t in, int64_t out, int stride, Random& random);
+  Var forward(const Var& x) override;
+
+  ResUNetConfig config_;
+  Level down_[4], up_[3];  // up_[0] leads from 1/8 to 1/4
+  nn::Conv2d *conv1_tr_, *final_;
+};
+
+}  // namespace cairn::ucn
