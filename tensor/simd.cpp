@@ -2,75 +2,78 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <mutex>
 
 #include "tensor/error.h"
 
 namespace cairn {
 namespace {
 
-struct Named {
-  const char* name;
+struct Target {
+  std::string name;
   int64_t mask;
 };
-#ifndef HWY_SSE2  // Highway before 1.0.4 goes from SSSE3 straight to its emulation
-#define HWY_SSE2 0
+
+/// Found once: asking Highway again would undo the choice.
+const std::vector<Target>& targets() {
+  static const std::vector<Target> found = [] {
+    const Target all[] = {
+        {"avx512", HWY_AVX3}, {"avx2", HWY_AVX2},       {"sse4", HWY_SSE4},
+#ifdef HWY_SSE2  // Highway before 1.0.4 has "scalar" or "emulated" there
+        {"sse2", HWY_SSE2},
 #endif
-constexpr Named all_targets[] = {
-    {"avx512", HWY_AVX3}, {"avx2", HWY_AVX2}, {"sse4", HWY_SSE4},     {"ssse3", HWY_SSSE3},
-    {"sse2", HWY_SSE2},   {"neon", HWY_NEON}, {"scalar", HWY_SCALAR}, {"emulated", HWY_EMU128},
-};
-
-}  // namespace
-
-std::vector<std::string> simd_targets() {
-  std::vector<std::string> found;
-  hwy::SetSupportedTargetsForTest(0);
-  const int64_t have = hwy::SupportedTargets() & HWY_TARGETS;
-  for (const Named& t : all_targets)
-    if (have & t.mask) found.push_back(t.name);
+        {"neon", HWY_NEON},   {"emulated", HWY_EMU128}, {"scalar", HWY_SCALAR},
+    };
+    const int64_t have = hwy::SupportedTargets() & HWY_TARGETS;
+    std::vector<Target> result;
+    std::ranges::copy_if(all, std::back_inserter(result),
+                         [&](const Target& t) { return (have & t.mask) != 0; });
+    return result;
+  }();
   return found;
 }
 
-namespace {
-std::string& current() {
-  static std::string name;
-  return name;
-}
+std::mutex mutex;
+std::string current;
 
 void choose(std::string_view name) {
-  const auto have = simd_targets();  // also lifts an earlier restriction
-  for (const Named& t : all_targets) {
-    if (t.name != name) continue;
-    for (const auto& h : have) {
-      if (h != name) continue;
-      hwy::SetSupportedTargetsForTest(t.mask);
-      hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-      current() = name;
-      return;
-    }
+  const auto found = std::ranges::find(targets(), name, &Target::name);
+  if (found == targets().end()) {
+    std::string list;
+    for (const Target& t : targets()) list += (list.empty() ? "" : ", ") + t.name;
+    throw Error(ErrorId::argument, "simd", cat("no target '", name, "' here; there is ", list));
   }
-  std::string list;
-  for (const auto& h : have) list += (list.empty() ? "" : ", ") + h;
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  throw Error(ErrorId::argument, "simd", cat("no target '", name, "' here; there is ", list));
+  std::lock_guard lock(mutex);
+  hwy::SetSupportedTargetsForTest(found->mask);
+  hwy::GetChosenTarget().Update(found->mask);
+  current = found->name;
 }
+
 }  // namespace
 
 namespace detail {
 void prepare_simd() {
   static const bool once = [] {
     const char* wish = std::getenv("CAIRN_SIMD");
-    choose(wish && *wish ? std::string(wish) : simd_targets().front());
+    choose(wish && *wish ? std::string(wish) : targets().front().name);
     return true;
   }();
   (void)once;
 }
 }  // namespace detail
 
+std::vector<std::string> simd_targets() {
+  std::vector<std::string> names;
+  for (const Target& t : targets()) names.push_back(t.name);
+  return names;
+}
+
 std::string simd_target() {
   detail::prepare_simd();
-  return current();
+  std::lock_guard lock(mutex);
+  return current;
 }
 
 void set_simd_target(std::string_view name) {

@@ -1,0 +1,24 @@
+// What conv2d, its gradients and their references ask of their operands.
+#pragma once
+
+#include "tensor/kernels/conv2d/conv2d.h"
+
+namespace cairn::kernels {
+
+/// Extents of one convolution, all named once.
+struct Conv2dExtents {
+  int64_t n, h, w, i;  ///< x
+  int64_t o, kh, kw;   ///< weight, with i
+  int64_t oh, ow;      ///< y, with n and o
+
+  Shape y() const { return {n, oh, ow, o}; }
+};
+
+/// Throws ErrorId::shape unless the shapes and the geometry make a convolution.
+Conv2dExtents check_conv2d(std::string_view op, const Shape& x, const Shape& w,
+                           const Conv2dGeometry& g);
+void check_epilogue(const Tensor& x, const Epilogue& e, const Conv2dExtents& c);
+/// Throws ErrorId::shape unless dy has the shape of the convolution's result.
+void check_dy(std::string_view op, const Shape& dy, const Conv2dExtents& c);
+
+}  // namespace cairn::kernels

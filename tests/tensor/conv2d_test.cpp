@@ -1,0 +1,241 @@
+#include "tensor/kernels/conv2d/conv2d.h"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include "tensor/parallel.h"
+#include "tensor/random.h"
+#include "tensor/simd.h"
+#include "tests/compare.h"
+
+using namespace cairn;
+using kernels::Conv2dGeometry;
+using kernels::Epilogue;
+
+namespace {
+
+struct Case {
+  Shape x, w;
+  Conv2dGeometry g;
+  Shape y() const {
+    return {x[0], g.output_extent(0, x[1], w[1]), g.output_extent(1, x[2], w[2]), w[0]};
+  }
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  const auto& [s, p, d] = c.g;
+  return out << c.x << " * " << c.w << " stride " << s[0] << "," << s[1] << " padding " << p[0]
+             << "," << p[1] << " dilation " << d[0] << "," << d[1];
+}
+
+/// Geometries with few channels, and one geometry with channels around the widths of vectors.
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (int64_t stride : {1, 2, 3})
+    for (int64_t padding : {0, 1, 2})
+      for (int64_t dilation : {1, 2})
+        for (const Shape& kernel : {Shape{1, 1}, {3, 3}, {1, 3}, {5, 2}})
+          for (const Shape& image : {Shape{1, 1}, {7, 10}})
+            all.push_back({{2, image[0], image[1], 3},
+                           {5, kernel[0], kernel[1], 3},
+                           {{stride, stride}, {padding, padding}, {dilation, dilation}}});
+  const Conv2dGeometry same{{1, 1}, {1, 1}, {1, 1}};
+  for (int64_t i : {1, 3, 8, 16, 17})
+    for (int64_t o : {1, 2, 4, 7, 15, 16, 17, 31, 32, 33, 67})
+      all.push_back({{1, 4, 9, i}, {o, 3, 3, i}, same});
+  for (int64_t width : {13, 14, 15, 27, 28, 29, 31, 59})
+    all.push_back({{1, 3, width, 4}, {6, 3, 3, 4}, same});
+  all.push_back({{1, 6, 11, 5}, {4, 3, 2, 5}, {{1, 2}, {2, 0}, {2, 1}}});  // axes that differ
+  all.push_back({{1, 11, 6, 5}, {4, 2, 3, 5}, {{3, 1}, {0, 2}, {1, 2}}});
+  all.push_back({{1, 3, 3, 2}, {3, 7, 7, 2}, {{1, 1}, {2, 2}, {1, 1}}});  // kernel beyond the image
+  all.push_back({{1, 2, 2, 2}, {3, 5, 5, 2}, {{1, 1}, {0, 0}, {1, 1}}});  // and no result at all
+  all.push_back({{0, 5, 5, 2}, {3, 3, 3, 2}, same});                      // an empty batch
+  all.push_back({{2, 0, 0, 2}, {3, 3, 3, 2}, {{1, 1}, {2, 2}, {1, 1}}});  // only padding
+  all.push_back({{1, 4, 4, 0}, {3, 3, 3, 0}, same});                      // no channels
+  all.push_back({{1, 4, 4, 3}, {0, 3, 3, 3}, same});
+  all.push_back({{2, 1, 1, 3}, {4, 1, 1, 3}, {{2, 2}, {0, 0}, {1, 1}}});
+  all.push_back({{2, 70, 90, 20}, {18, 3, 3, 20}, same});  // several blocks
+  all.push_back({{1, 5, 300, 67}, {9, 3, 3, 67}, {{1, 2}, {1, 1}, {1, 1}}});
+  return all;
+}
+
+Tensor normal(const Shape& shape, DType type, uint64_t seed) {
+  Random random(seed);
+  return random_normal(shape, random, 0, 1, type);
+}
+
+double tolerance(DType type) { return type == DType::f32 ? 1e-5 : 1e-13; }
+
+double dot(const Tensor& a, const Tensor& b) {
+  const auto va = a.to_vector(), vb = b.to_vector();
+  REQUIRE(va.size() == vb.size());
+  double sum = 0;
+  for (size_t i = 0; i < va.size(); ++i) sum += va[i] * vb[i];
+  return sum;
+}
+
+/// Puts target and thread count back at the end of a test.
+struct Restore {
+  std::string target = simd_target();
+  int threads = num_threads();
+  ~Restore() {
+    set_simd_target(target);
+    set_num_threads(threads);
+  }
+};
+
+std::string message(auto&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    CHECK(e.id() == ErrorId::shape);
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("convolution and its gradients agree with the reference on every target") {
+  const Restore restore;
+  for (const Case& c : cases())
+    for (DType type : {DType::f32, DType::f64}) {
+      CAPTURE(c);
+      CAPTURE(type);
+      const Tensor x = normal(c.x, type, 1), w = normal(c.w, type, 2), dy = normal(c.y(), type, 3);
+      const Tensor y = kernels::reference::conv2d(x, w, c.g);
+      const Tensor dx = kernels::reference::conv2d_data_grad(dy, w, c.g, c.x);
+      const Tensor dw = kernels::reference::conv2d_weight_grad(x, dy, c.g, c.w);
+      for (const auto& target : simd_targets()) {
+        CAPTURE(target);
+        set_simd_target(target);
+        CHECK(difference(kernels::conv2d(x, w, c.g), y, true) <= tolerance(type));
+        CHECK(difference(kernels::conv2d_data_grad(dy, w, c.g, c.x), dx, true) <= tolerance(type));
+        CHECK(difference(kernels::conv2d_weight_grad(x, dy, c.g, c.w), dw, true) <=
+              tolerance(type));
+      }
+    }
+}
+
+TEST_CASE("the reference convolves: a hand-computed example") {
+  const Tensor x = Tensor::from<float>({1, 2, 3, 1}, std::vector<float>{1, 2, 3, 4, 5, 6});
+  const Tensor w = Tensor::from<float>({1, 1, 2, 1}, std::vector<float>{10, 1});
+  const Conv2dGeometry g{{1, 2}, {0, 1}, {1, 1}};
+  // Rows 0 1 2 3 0 and 0 4 5 6 0, two columns at a time, every second one.
+  const Tensor y = Tensor::from<float>({1, 2, 2, 1}, std::vector<float>{1, 23, 4, 56});
+  CHECK(same_bits(kernels::reference::conv2d(x, w, g), y));
+  CHECK(same_bits(kernels::conv2d(x, w, g), y));
+}
+
+TEST_CASE("the gradients are adjoint: <y(x, w), dy> = <x, dx(dy, w)> = <w, dw(x, dy)>") {
+  for (const Case& c : cases()) {
+    CAPTURE(c);
+    const Tensor x = normal(c.x, DType::f64, 4), w = normal(c.w, DType::f64, 5);
+    const Tensor dy = normal(c.y(), DType::f64, 6);
+    const double forward = dot(kernels::conv2d(x, w, c.g), dy);
+    const double scale = 1 + std::sqrt(double(x.numel()) * double(c.w.numel()));
+    CHECK(std::fabs(dot(x, kernels::conv2d_data_grad(dy, w, c.g, c.x)) - forward) <= 1e-12 * scale);
+    CHECK(std::fabs(dot(w, kernels::conv2d_weight_grad(x, dy, c.g, c.w)) - forward) <=
+          1e-12 * scale);
+  }
+}
+
+TEST_CASE("the bits are equal at 1, 2 and 7 threads") {
+  const Restore restore;
+  const Conv2dGeometry same{{1, 1}, {1, 1}, {1, 1}}, half{{2, 2}, {1, 1}, {1, 1}};
+  for (const Case& c :
+       {Case{{2, 60, 80, 16}, {16, 3, 3, 16}, same}, Case{{1, 15, 20, 64}, {96, 3, 3, 64}, same},
+        Case{{1, 61, 83, 9}, {33, 3, 3, 9}, half}}) {
+    CAPTURE(c);
+    const Tensor x = normal(c.x, DType::f32, 1), w = normal(c.w, DType::f32, 2);
+    const Tensor dy = normal(c.y(), DType::f32, 3);
+    set_num_threads(1);
+    const Tensor y = kernels::conv2d(x, w, c.g), dx = kernels::conv2d_data_grad(dy, w, c.g, c.x),
+                 dw = kernels::conv2d_weight_grad(x, dy, c.g, c.w);
+    for (int threads : {2, 7}) {
+      set_num_threads(threads);
+      CHECK(same_bits(kernels::conv2d(x, w, c.g), y));
+      CHECK(same_bits(kernels::conv2d_data_grad(dy, w, c.g, c.x), dx));
+      CHECK(same_bits(kernels::conv2d_weight_grad(x, dy, c.g, c.w), dw));
+    }
+  }
+}
+
+TEST_CASE("the epilogue adds bias, then residual, then clips at zero") {
+  const Restore restore;
+  const Conv2dGeometry g{{1, 1}, {1, 1}, {1, 1}};
+  for (int64_t outputs : {1, 16, 21, 32, 40})
+    for (DType type : {DType::f32, DType::f64}) {
+      const Tensor x = normal({2, 5, 17, 4}, type, 1), w = normal({outputs, 3, 3, 4}, type, 2);
+      const Tensor bias = normal({outputs}, type, 3),
+                   residual = normal({2, 5, 17, outputs}, type, 4);
+      for (int parts = 0; parts < 8; ++parts) {
+        Epilogue e;
+        if (parts & 1) e.bias = bias;
+        if (parts & 2) e.residual = residual;
+        e.relu = parts & 4;
+        const Tensor expected = kernels::reference::conv2d(x, w, g, e);
+        for (const auto& target : simd_targets()) {
+          CAPTURE(target);
+          CAPTURE(outputs);
+          CAPTURE(parts);
+          set_simd_target(target);
+          CHECK(difference(kernels::conv2d(x, w, g, e), expected, true) <= tolerance(type));
+        }
+      }
+    }
+}
+
+TEST_CASE("a NaN survives the fused ReLU") {
+  for (int64_t outputs : {3, 32}) {
+    const Tensor x = Tensor::full({1, 1, 1, 1}, NAN), w = Tensor::full({outputs, 1, 1, 1}, 1);
+    for (double v : kernels::conv2d(x, w, {}, {{}, {}, true}).to_vector()) CHECK(std::isnan(v));
+  }
+}
+
+TEST_CASE("zero weights and zero padding do not hide a NaN inside the image") {
+  Tensor x = Tensor::zeros({1, 3, 3, 1});
+  x.data<float>()[4] = NAN;
+  const Tensor y = kernels::conv2d(x, Tensor::zeros({1, 3, 3, 1}), {{1, 1}, {1, 1}, {1, 1}});
+  for (double v : y.to_vector()) CHECK(std::isnan(v));
+}
+
+TEST_CASE("errors name what came and what was expected") {
+  const Tensor x = Tensor::zeros({1, 4, 5, 3}), w = Tensor::zeros({32, 3, 3, 1});
+  CHECK(message([&] { kernels::conv2d(x, w, {}); }) ==
+        "conv2d: the input has 3 channels, but the weight expects 1 (weight 32x3x3x1)");
+  CHECK(message([&] { kernels::reference::conv2d(x, w, {}); }) ==
+        message([&] { kernels::conv2d(x, w, {}); }));
+  CHECK(message([&] {
+          kernels::conv2d(x.reshape({4, 5, 3}), w, {});
+        }) == "conv2d: the input is 4x5x3, not N x H x W x C");
+  CHECK(message([&] {
+          kernels::conv2d(x, Tensor::zeros({3, 3}), {});
+        }) == "conv2d: the weight is 3x3, not O x KH x KW x I");
+  CHECK(message([&] {
+          kernels::conv2d(x, Tensor::zeros({2, 0, 3, 3}), {});
+        }) == "conv2d: the kernel is empty (weight 2x0x3x3)");
+  const Tensor v = Tensor::zeros({2, 3, 3, 3});
+  CHECK(message([&] {
+          kernels::conv2d(x, v, {{1, 0}, {0, 0}, {1, 1}});
+        }) == "conv2d: the stride is 0, not 1 or more");
+  CHECK(message([&] {
+          kernels::conv2d(x, v, {{1, 1}, {0, 0}, {-1, 1}});
+        }) == "conv2d: the dilation is -1, not 1 or more");
+  CHECK(message([&] {
+          kernels::conv2d(x, v, {{1, 1}, {-1, 0}, {1, 1}});
+        }) == "conv2d: the padding is -1, not 0 or more");
+  CHECK(message([&] {
+          kernels::conv2d(x, v, {}, {Tensor::zeros({3}), {}, false});
+        }) == "conv2d: the bias is 3, but there are 2 output channels");
+  CHECK(message([&] {
+          kernels::conv2d(x, v, {}, {{}, Tensor::zeros({1, 2, 3, 3}), false});
+        }) == "conv2d: the residual is 1x2x3x3, but the result is 1x2x3x2");
+  CHECK(message([&] { kernels::conv2d_data_grad(x, v, {}, x.shape()); }) ==
+        "conv2d_data_grad: the gradient is 1x4x5x3, but the convolution's result is 1x2x3x2");
+  CHECK(message([&] { kernels::conv2d_weight_grad(x, x, {}, v.shape()); }) ==
+        "conv2d_weight_grad: the gradient is 1x4x5x3, but the convolution's result is 1x2x3x2");
+  CHECK_THROWS_WITH_AS(kernels::conv2d(x, Tensor::zeros({2, 3, 3, 3}, DType::f64), {}),
+                       "conv2d: the operands are f32 and f64", Error);
+}
