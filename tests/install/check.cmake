@@ -15,5 +15,5 @@ run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${place}/prefix)
 file(RENAME ${place}/prefix ${place}/moved)
 run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/project -B ${place}/build
   -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_PREFIX_PATH=${place}/moved)
-run(${CMAKE_COMMAND} --build ${place}/build)
+run(${CMAKE_COMMAND} --build ${place}/build --parallel)
 run(${place}/build/hello)
