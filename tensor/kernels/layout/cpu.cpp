@@ -1,0 +1,138 @@
+// Moving elements on the CPU: whatever the type, bytes are copied.
+#include <algorithm>
+#include <cstring>
+
+#include "tensor/kernels/layout/layout.h"
+#include "tensor/parallel.h"
+
+namespace cairn::kernels {
+namespace {
+
+/// Copies `bytes` from row r of `from` to row r of `to`, for each row; strides are in bytes.
+void copy_rows(int64_t rows, int64_t bytes, const char* from, int64_t from_stride, char* to,
+               int64_t to_stride) {
+  if (bytes == 0) return;
+  parallel_for(rows, std::max<int64_t>(1, 131072 / bytes), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      std::memcpy(to + r * to_stride, from + r * from_stride, size_t(bytes));
+  });
+}
+
+const char* bytes_of(const Tensor& t) { return static_cast<const char*>(t.raw()); }
+char* bytes_of(Tensor& t) { return static_cast<char*>(t.raw()); }
+
+void require_images(const char* op, const Tensor& x) {
+  require(x.rank() == 4, ErrorId::shape, op, "the input is ", x.shape(), ", not N x H x W x C");
+}
+
+}  // namespace
+
+Tensor concat(std::span<const Tensor> parts) {
+  require(!parts.empty(), ErrorId::argument, "concat", "there is nothing to join");
+  require(parts[0].rank() >= 1, ErrorId::shape, "concat", "scalars have no axis to join along");
+  Shape shape = parts[0].shape();
+  shape[-1] = 0;
+  for (const Tensor& part : parts) {
+    require_same_dtype("concat", parts[0], part);
+    Shape expected = parts[0].shape();
+    if (part.rank() == shape.rank()) expected[-1] = part.dim(-1);
+    require(part.shape() == expected, ErrorId::shape, "concat", "the parts are ", parts[0].shape(),
+            " and ", part.shape(), "; only the last extent may differ");
+    shape[-1] += part.dim(-1);
+  }
+  Tensor y = Tensor::empty(shape, parts[0].dtype());
+  if (y.numel() == 0) return y;
+  const int64_t size = item_size(y.dtype()), stride = shape[-1] * size;
+  char* to = bytes_of(y);
+  for (const Tensor& part : parts) {
+    const int64_t width = part.dim(-1) * size;
+    copy_rows(y.numel() / shape[-1], width, bytes_of(part), width, to, stride);
+    to += width;
+  }
+  return y;
+}
+
+Tensor slice_channels(const Tensor& x, int64_t begin, int64_t count) {
+  require(x.rank() >= 1, ErrorId::shape, "slice_channels", "a scalar has no channels");
+  const int64_t c = x.dim(-1);
+  require(begin >= 0 && count >= 0 && begin <= c && count <= c - begin, ErrorId::index,
+          "slice_channels", count, " channels from ", begin, " on are not among the ", c, " of ",
+          x.shape());
+  Shape shape = x.shape();
+  shape[-1] = count;
+  Tensor y = Tensor::empty(shape, x.dtype());
+  if (y.numel() == 0) return y;
+  const int64_t size = item_size(x.dtype());
+  copy_rows(x.numel() / c, count * size, bytes_of(x) + begin * size, c * size, bytes_of(y),
+            count * size);
+  return y;
+}
+
+Tensor crop(const Tensor& x, int64_t height, int64_t width) {
+  require_images("crop", x);
+  require(height >= 0 && height <= x.dim(1) && width >= 0 && width <= x.dim(2), ErrorId::shape,
+          "crop", height, " x ", width, " does not lie in ", x.shape());
+  if (height == x.dim(1) && width == x.dim(2)) return x;
+  Tensor y = Tensor::empty({x.dim(0), height, width, x.dim(3)}, x.dtype());
+  if (y.numel() == 0) return y;
+  const int64_t pixel = x.dim(3) * item_size(x.dtype());
+  for (int64_t n = 0; n < x.dim(0); ++n)
+    copy_rows(height, width * pixel, bytes_of(x) + n * x.dim(1) * x.dim(2) * pixel,
+              x.dim(2) * pixel, bytes_of(y) + n * height * width * pixel, width * pixel);
+  return y;
+}
+
+Tensor uncrop(const Tensor& x, int64_t height, int64_t width) {
+  require_images("uncrop", x);
+  require(height >= x.dim(1) && width >= x.dim(2), ErrorId::shape, "uncrop", x.shape(),
+          " does not fit ", height, " x ", width);
+  if (height == x.dim(1) && width == x.dim(2)) return x;
+  Tensor y = Tensor::zeros({x.dim(0), height, width, x.dim(3)}, x.dtype());
+  if (x.numel() == 0) return y;
+  const int64_t pixel = x.dim(3) * item_size(x.dtype());
+  for (int64_t n = 0; n < x.dim(0); ++n)
+    copy_rows(x.dim(1), x.dim(2) * pixel, bytes_of(x) + n * x.dim(1) * x.dim(2) * pixel,
+              x.dim(2) * pixel, bytes_of(y) + n * height * width * pixel, width * pixel);
+  return y;
+}
+
+Tensor permute(const Tensor& x, const std::vector<int>& order) {
+  const int rank = x.rank();
+  require(int(order.size()) == rank, ErrorId::shape, "permute", order.size(), " axes for ",
+          x.shape());
+  Shape shape = x.shape(), step = x.shape();  // of y; step[i]: elements of x per step of axis i
+  std::vector<bool> seen(static_cast<size_t>(rank));
+  for (int i = 0; i < rank; ++i) {
+    const int from = order[size_t(i)] < 0 ? order[size_t(i)] + rank : order[size_t(i)];
+    require(from >= 0 && from < rank && !seen[size_t(from)], ErrorId::index, "permute", "axis ",
+            order[size_t(i)], " is absent from ", x.shape(), " or named twice");
+    seen[size_t(from)] = true;
+    shape[i] = x.dim(from);
+    step[i] = 1;
+    for (int inner = from + 1; inner < rank; ++inner) step[i] *= x.dim(inner);
+  }
+  Tensor y = Tensor::empty(shape, x.dtype());
+  if (y.numel() == 0) return y;
+  if (rank == 0) return x;
+  dispatch_all(x.dtype(), [&]<class T>() {
+    const int64_t n = shape[-1], stride = step[-1];
+    const T* from = x.data<T>();
+    T* to = y.data<T>();
+    parallel_for(y.numel() / n, std::max<int64_t>(1, 16384 / n), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        int64_t at = 0, rest = row;
+        for (int axis = rank - 2; axis >= 0; --axis) {
+          at += rest % shape[axis] * step[axis];
+          rest /= shape[axis];
+        }
+        if (stride == 1)
+          std::copy_n(from + at, n, to + row * n);
+        else
+          for (int64_t i = 0; i < n; ++i) to[row * n + i] = from[at + i * stride];
+      }
+    });
+  });
+  return y;
+}
+
+}  // namespace cairn::kernels

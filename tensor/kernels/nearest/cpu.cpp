@@ -1,0 +1,269 @@
+// Nearest neighbours for the CPU. |a - b|^2 = |a|^2 - 2 (ab - |b|^2 / 2), so the nearest row has
+// the greatest score ab - |b|^2 / 2: a matrix product whose accumulators start at -|b|^2 / 2. The
+// database goes through in slabs that fit the second-level cache, packed into panels of columns; a
+// block of queries meets all panels of a slab. A score above the query's threshold enters its short
+// list; the threshold is the second best score less what rounding may have hidden. The short list
+// is then judged by exact distances.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "tensor/kernels/nearest/cpu.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tensor/kernels/loops-inl.h"
+#include "tensor/kernels/nearest/nearest.h"
+#include "tensor/parallel.h"
+
+#ifndef CAIRN_NEAREST_TABLE
+#define CAIRN_NEAREST_TABLE
+namespace cairn::kernels {
+namespace {
+
+/// The best rows of one query so far: greatest score first, among equals the smallest index first.
+template <class T>
+struct ShortList {
+  static constexpr int capacity = 16;
+  T score[capacity];
+  int64_t index[capacity];
+  int count = 0;
+  T margin = 0;  ///< twice the rounding error that a score may have
+  T threshold = -std::numeric_limits<T>::infinity();  ///< only scores above it may matter
+
+  /// Rows come in ascending index; score > threshold.
+  void insert(T s, int64_t row) {
+    int at = count < capacity ? count++ : capacity - 1;
+    for (; at > 0 && score[at - 1] < s; --at) {
+      score[at] = score[at - 1];
+      index[at] = index[at - 1];
+    }
+    score[at] = s;
+    index[at] = row;
+    if (count >= 2) threshold = std::max(threshold, score[1] - margin);
+    if (count == capacity) threshold = std::max(threshold, score[capacity - 1]);
+  }
+};
+
+template <class T>
+struct Table {
+  int64_t panel_rows, block_queries;
+  /// Packs `rows` <= panel_rows rows of x into panel[c][panel_rows] and start[panel_rows], which is
+  /// -|row|^2 / 2; absent rows are zeros that start from minus infinity.
+  void (*pack)(int64_t rows, int64_t c, const T* x, const T* squares, T* panel, T* start);
+  /// Offers the rows of one panel, whose first is `row`, to `count` queries packed as [c][block].
+  void (*scan)(int64_t c, const T* block, const T* panel, const T* start, int64_t row,
+               int64_t count, ShortList<T>* lists);
+  T (*square)(int64_t c, const T* x);
+};
+
+}  // namespace
+}  // namespace cairn::kernels
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace cairn::kernels::HWY_NAMESPACE {
+namespace {
+
+// The accumulators fill the registers: 8 x 3 of 32, or 4 x 3 of 16.
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3 || \
+    HWY_TARGET == HWY_SCALAR
+constexpr int queries_at_once = 4;
+#else
+constexpr int queries_at_once = 8;
+#endif
+
+template <class T>
+void pack(int64_t rows, int64_t c, const T* x, const T* squares, T* panel, T* start) {
+  const int64_t width = 3 * int64_t(hn::Lanes(hn::ScalableTag<T>()));
+  for (int64_t r = 0; r < width; ++r) {
+    start[r] = r < rows ? T(-0.5) * squares[r] : -std::numeric_limits<T>::infinity();
+    for (int64_t j = 0; j < c; ++j) panel[j * width + r] = r < rows ? x[r * c + j] : T(0);
+  }
+}
+
+template <class T>
+void scan(int64_t c, const T* block, const T* panel, const T* start, int64_t row, int64_t count,
+          ShortList<T>* lists) {
+  const hn::ScalableTag<T> d;
+  using V = hn::VFromD<decltype(d)>;
+  const int64_t lanes = int64_t(hn::Lanes(d));
+  V s0[queries_at_once], s1[queries_at_once], s2[queries_at_once];
+  HWY_UNROLL(8)
+  for (int i = 0; i < queries_at_once; ++i) {
+    s0[i] = hn::LoadU(d, start);
+    s1[i] = hn::LoadU(d, start + lanes);
+    s2[i] = hn::LoadU(d, start + 2 * lanes);
+  }
+  for (int64_t j = 0; j < c; ++j, panel += 3 * lanes, block += queries_at_once) {
+    const V b0 = hn::LoadU(d, panel), b1 = hn::LoadU(d, panel + lanes);
+    const V b2 = hn::LoadU(d, panel + 2 * lanes);
+    HWY_UNROLL(8)
+    for (int i = 0; i < queries_at_once; ++i) {
+      const V a = hn::Set(d, block[i]);
+      s0[i] = hn::MulAdd(a, b0, s0[i]);
+      s1[i] = hn::MulAdd(a, b1, s1[i]);
+      s2[i] = hn::MulAdd(a, b2, s2[i]);
+    }
+  }
+  HWY_UNROLL(8)
+  for (int i = 0; i < queries_at_once; ++i) {
+    if (i >= count) break;
+    const V limit = hn::Set(d, lists[i].threshold);
+    const auto any =
+        hn::Or(hn::Or(hn::Gt(s0[i], limit), hn::Gt(s1[i], limit)), hn::Gt(s2[i], limit));
+    if (hn::AllFalse(d, any)) continue;
+    HWY_ALIGN T score[3 * HWY_MAX_BYTES / sizeof(T)];
+    hn::StoreU(s0[i], d, score);
+    hn::StoreU(s1[i], d, score + lanes);
+    hn::StoreU(s2[i], d, score + 2 * lanes);
+    for (int64_t r = 0; r < 3 * lanes; ++r)
+      if (score[r] > lists[i].threshold) lists[i].insert(score[r], row + r);
+  }
+}
+
+template <class T>
+T square(int64_t c, const T* x) {
+  return sum_lanes<T>(c, [&](auto d, int64_t i) HWY_ATTR {
+    const auto v = hn::LoadU(d, x + i);
+    return hn::Mul(v, v);
+  });
+}
+
+template <class T>
+Table<T> make_table() {
+  return {3 * int64_t(hn::Lanes(hn::ScalableTag<T>())), queries_at_once, pack<T>, scan<T>,
+          square<T>};
+}
+Table<float> table_f32() { return make_table<float>(); }
+Table<double> table_f64() { return make_table<double>(); }
+
+}  // namespace
+}  // namespace cairn::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace cairn::kernels {
+namespace {
+
+CAIRN_EXPORT_TABLE(Table)
+
+template <class T>
+std::vector<T> squared_norms(const Table<T>& kernels, const T* x, int64_t rows, int64_t c) {
+  std::vector<T> squares(static_cast<size_t>(rows));
+  parallel_for(rows, 4096, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) squares[size_t(r)] = kernels.square(c, x + r * c);
+  });
+  return squares;
+}
+
+/// Judges the short list by exact distances; fills the query's three results.
+template <class T>
+void judge(const ShortList<T>& list, const T* query, const T* database, int64_t c, int64_t& index,
+           T& distance, T& second) {
+  const auto exact = [&](int64_t row) {
+    double sum = 0;
+    for (int64_t j = 0; j < c; ++j) {
+      const double off = double(query[j]) - double(database[row * c + j]);
+      sum += off * off;
+    }
+    return sum;
+  };
+  double best = std::numeric_limits<double>::infinity(), next = best;
+  index = -1;
+  for (int i = 0; i < list.count; ++i) {
+    if (i >= 2 && list.score[i] < list.score[1] - list.margin) break;
+    const double d = exact(list.index[i]);
+    if (d < best || (d == best && list.index[i] < index)) {
+      next = best;
+      best = d;
+      index = list.index[i];
+    } else if (d < next) {
+      next = d;
+    }
+  }
+  if (index < 0) {  // every distance is NaN or infinite
+    index = 0;
+    best = exact(0);
+  }
+  distance = T(best);
+  second = T(next);
+}
+
+template <class T>
+void search(const Tensor& queries, const Tensor& database, Nearest& found) {
+  const int64_t q = queries.dim(0), n = database.dim(0), c = queries.dim(1);
+  const T *pa = queries.data<T>(), *pb = database.data<T>();
+  const Table<T> kernels = table<T>();
+  const int64_t width = kernels.panel_rows, block = kernels.block_queries;
+
+  const std::vector<T> a2 = squared_norms(kernels, pa, q, c);
+  const std::vector<T> b2 = squared_norms(kernels, pb, n, c);
+  const T longest2 = *std::ranges::max_element(b2);
+  std::vector<ShortList<T>> lists(static_cast<size_t>(q));
+  for (int64_t i = 0; i < q; ++i) {
+    const T size = std::sqrt(a2[size_t(i)] * longest2) + longest2;
+    lists[size_t(i)].margin = T(c + 2) * std::numeric_limits<T>::epsilon() * size;
+  }
+
+  const int64_t blocks = num_chunks(q, block);
+  std::vector<T> packed(static_cast<size_t>(blocks * block * c));
+  parallel_for(blocks, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * block; i < std::min(q, end * block); ++i)
+      for (int64_t j = 0; j < c; ++j)
+        packed[size_t((i / block * c + j) * block + i % block)] = pa[i * c + j];
+  });
+
+  constexpr int64_t slab_bytes = 1 << 20;
+  const int64_t panel_size = (c + 1) * width;  // the panel and its starting values
+  const int64_t slab_panels =
+      std::clamp<int64_t>(slab_bytes / (panel_size * int64_t(sizeof(T))), 1, num_chunks(n, width));
+  std::vector<T> slab(static_cast<size_t>(slab_panels * panel_size));
+  for (int64_t first = 0; first < n; first += slab_panels * width) {
+    const int64_t panels = std::min(slab_panels, num_chunks(n - first, width));
+    parallel_for(panels, std::max<int64_t>(1, 16384 / panel_size), [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t row = first + p * width;
+        T* to = slab.data() + p * panel_size;
+        kernels.pack(std::min(width, n - row), c, pb + row * c, b2.data() + row, to + width, to);
+      }
+    });
+    // 64 queries at a time: they, their lists and one panel share the first-level cache.
+    parallel_for(blocks, 64 / block, [&](int64_t begin, int64_t end) {
+      for (int64_t p = 0; p < panels; ++p) {
+        const T* panel = slab.data() + p * panel_size;
+        for (int64_t b = begin; b < end; ++b)
+          kernels.scan(c, packed.data() + b * block * c, panel + width, panel, first + p * width,
+                       std::min(block, q - b * block), lists.data() + b * block);
+      }
+    });
+  }
+
+  int64_t* index = found.index.data<int64_t>();
+  T *distance = found.distance.data<T>(), *second = found.second.data<T>();
+  parallel_for(q, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      judge(lists[size_t(i)], pa + i * c, pb, c, index[i], distance[i], second[i]);
+  });
+}
+
+}  // namespace
+
+Nearest nearest(const Tensor& queries, const Tensor& database) {
+  require(queries.rank() == 2 && database.rank() == 2 && queries.dim(1) == database.dim(1),
+          ErrorId::shape, "nearest", "the queries are ", queries.shape(), " and the database ",
+          database.shape(), "; both must be matrices with equally long rows");
+  require_same_dtype("nearest", queries, database);
+  const int64_t q = queries.dim(0);
+  Nearest found{Tensor::full({q}, -1, DType::i64),
+                Tensor::full({q}, std::numeric_limits<double>::infinity(), queries.dtype()),
+                Tensor::full({q}, std::numeric_limits<double>::infinity(), queries.dtype())};
+  dispatch_float(queries.dtype(), "nearest", [&]<class T>() {
+    if (q > 0 && database.dim(0) > 0) search<T>(queries, database, found);
+  });
+  return found;
+}
+
+}  // namespace cairn::kernels
+#endif  // HWY_ONCE
