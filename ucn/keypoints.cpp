@@ -1,0 +1,88 @@
+#include "ucn/keypoints.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "tensor/parallel.h"
+
+namespace cairn::ucn {
+namespace {
+
+Tensor to_tensor(const std::vector<std::array<int64_t, 2>>& points) {
+  Tensor t = Tensor::empty({int64_t(points.size()), 2}, DType::i64);
+  for (size_t k = 0; k < points.size(); ++k)
+    std::ranges::copy(points[k], t.data<int64_t>() + 2 * k);
+  return t;
+}
+
+/// The smaller eigenvalue at every pixel, 0 where the window leaves the image.
+std::vector<float> corner_strength(const float* image, int64_t h, int64_t w) {
+  constexpr int64_t margin = 3;  // 2 of the window, 1 of the gradient
+  std::vector<float> strength(size_t(h * w), 0.0f);
+  parallel_for(h, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t y = std::max(begin, margin); y < std::min(end, h - margin); ++y)
+      for (int64_t x = margin; x < w - margin; ++x) {
+        float xx = 0, xy = 0, yy = 0;
+        for (int64_t v = y - 2; v <= y + 2; ++v)
+          for (int64_t u = x - 2; u <= x + 2; ++u) {
+            const float* p = image + v * w + u;
+            const float gx = p[1] - p[-1], gy = p[w] - p[-w];
+            xx += gx * gx;
+            xy += gx * gy;
+            yy += gy * gy;
+          }
+        const float half_trace = (xx + yy) / 2, difference = (xx - yy) / 2;
+        strength[size_t(y * w + x)] = half_trace - std::sqrt(difference * difference + xy * xy);
+      }
+  });
+  return strength;
+}
+
+}  // namespace
+
+Tensor detect_corners(const Tensor& image, const KeypointOptions& o) {
+  require(image.rank() == 3 && image.dim(2) == 1, ErrorId::shape, "detect_corners", "the image is ",
+          image.shape(), ", not H x W x 1");
+  const int64_t h = image.dim(0), w = image.dim(1), r = std::max<int64_t>(1, o.spacing);
+  const auto strength = corner_strength(image.data<float>(), h, w);
+  const auto at = [&](int64_t x, int64_t y) { return strength[size_t(y * w + x)]; };
+  struct Corner {
+    float strength;
+    int64_t x, y;
+  };
+  std::vector<Corner> corners;
+  for (int64_t y = 0; y < h; ++y)
+    for (int64_t x = 0; x < w; ++x) {
+      const float s = at(x, y);
+      if (!(s > 1e-5f)) continue;
+      bool highest = true;
+      for (int64_t v = std::max<int64_t>(0, y - r); highest && v <= std::min(h - 1, y + r); ++v)
+        for (int64_t u = std::max<int64_t>(0, x - r); u <= std::min(w - 1, x + r); ++u)
+          // Of equal neighbours the first in row order wins.
+          if (at(u, v) > s || (at(u, v) == s && (v < y || (v == y && u < x)))) {
+            highest = false;
+            break;
+          }
+      if (highest) corners.push_back({s, x, y});
+    }
+  std::ranges::stable_sort(corners, std::greater{}, &Corner::strength);
+  if (int64_t(corners.size()) > o.max_keypoints) corners.resize(size_t(o.max_keypoints));
+  std::vector<std::array<int64_t, 2>> points;
+  for (const Corner& c : corners) points.push_back({c.x, c.y});
+  return to_tensor(points);
+}
+
+Tensor grid_keypoints(int64_t height, int64_t width, const KeypointOptions& o) {
+  int64_t step = 2 * std::max<int64_t>(1, o.spacing);
+  const auto count = [&](int64_t n) { return (n + step - 1) / step; };
+  while (count(height) * count(width) > std::max<int64_t>(1, o.max_keypoints)) ++step;
+  // Centred, so that both borders are equally far.
+  const auto first = [&](int64_t n) { return (n - 1 - (count(n) - 1) * step) / 2; };
+  std::vector<std::array<int64_t, 2>> points;
+  for (int64_t y = first(height); y < height; y += step)
+    for (int64_t x = first(width); x < width; x += step) points.push_back({x, y});
+  return to_tensor(points);
+}
+
+}  // namespace cairn::ucn

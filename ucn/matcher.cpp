@@ -1,0 +1,137 @@
+#include "ucn/matcher.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tensor/kernels/nearest/nearest.h"
+#include "tensor/kernels/rows/rows.h"
+
+namespace cairn::ucn {
+
+MatchMode match_mode(const std::string& name) {
+  if (name == "keypoints") return MatchMode::keypoints;
+  if (name == "all") return MatchMode::all;
+  if (name == "all_all") return MatchMode::all_all;
+  throw Error(ErrorId::argument, "match",
+              cat("no mode '", name, "'; there is keypoints, all, all_all"));
+}
+
+namespace {
+
+/// The pixels of one image that may be matched: row-major pixel numbers and their features.
+struct Side {
+  Side(const Tensor& features, const Tensor& keypoints, bool every_pixel) {
+    require(features.rank() == 3, ErrorId::shape, "match", "features are ", features.shape(),
+            ", not H x W x C");
+    height = features.dim(0);
+    width = features.dim(1);
+    all = features.reshape({height * width, features.dim(2)});
+    if (every_pixel) {
+      rows = all;
+      return;
+    }
+    require(keypoints.defined() && keypoints.rank() == 2 && keypoints.dim(1) == 2, ErrorId::shape,
+            "match", "keypoints must be K x 2");
+    pixels = Tensor::empty({keypoints.dim(0)}, DType::i64);
+    for (int64_t k = 0; k < keypoints.dim(0); ++k) {
+      const int64_t *p = keypoints.data<int64_t>() + 2 * k, x = p[0], y = p[1];
+      require(x >= 0 && x < width && y >= 0 && y < height, ErrorId::index, "match", "keypoint (", x,
+              ", ", y, ") lies outside the image of ", width, "x", height);
+      pixels.data<int64_t>()[k] = y * width + x;
+    }
+    rows = kernels::gather_rows(all, pixels);
+  }
+  int64_t count() const { return rows.dim(0); }
+  int64_t pixel(int64_t row) const { return pixels.defined() ? pixels.data<int64_t>()[row] : row; }
+  int64_t x(int64_t pixel) const { return pixel % width; }
+  int64_t y(int64_t pixel) const { return pixel / width; }
+
+  int64_t height, width;
+  Tensor all, rows, pixels;  // pixels: undefined when rows are all pixels
+};
+
+double squared(double v) { return v * v; }
+
+}  // namespace
+
+MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor& keypoints0,
+                  const Tensor& keypoints1, const MatcherOptions& o, Random& random,
+                  const Tensor& noise) {
+  const Side from(features0, keypoints0, o.mode == MatchMode::all_all);
+  const Side to(features1, keypoints1, o.mode != MatchMode::keypoints);
+  MatchResult result;
+  if (from.count() == 0 || to.count() == 0) return result;
+  const auto there = kernels::nearest(from.rows, to.rows);
+  const Tensor distance = there.distance.to(DType::f64), second = there.second.to(DType::f64);
+
+  const int64_t n = from.count();
+  Tensor ends = Tensor::empty({n}, DType::i64);    // pixels of image 1
+  Tensor starts = Tensor::empty({n}, DType::i64);  // pixels of image 1 where the way back begins
+  for (int64_t k = 0; k < n; ++k) {
+    const int64_t end = to.pixel(there.index.data<int64_t>()[k]);
+    ends.data<int64_t>()[k] = end;
+    int64_t dx = 0, dy = 0;
+    if (o.stability && noise.defined()) {
+      dx = noise.data<int64_t>()[2 * k];
+      dy = noise.data<int64_t>()[2 * k + 1];
+    } else if (o.stability) {
+      dx = random.chance(0.5) ? 1 : -1;
+      dy = random.chance(0.5) ? 1 : -1;
+    }
+    starts.data<int64_t>()[k] = std::clamp<int64_t>(to.y(end) + dy, 0, to.height - 1) * to.width +
+                                std::clamp<int64_t>(to.x(end) + dx, 0, to.width - 1);
+  }
+  Tensor back;
+  if (o.reciprocity || o.stability) {
+    const Side home(features0, keypoints0, o.mode != MatchMode::keypoints);
+    back = kernels::nearest(kernels::gather_rows(to.all, starts), home.rows).index;
+    for (int64_t& r : back.span<int64_t>()) r = home.pixel(r);
+  }
+
+  for (int64_t k = 0; k < n; ++k) {
+    const int64_t start = from.pixel(k), end = ends.data<int64_t>()[k];
+    const double d2 = distance.data<double>()[k], s2 = second.data<double>()[k];
+    bool kept = o.ratio >= 1 || std::sqrt(d2) < o.ratio * std::sqrt(s2);
+    result.after_ratio += kept;
+    if (back.defined()) {
+      const int64_t r = back.data<int64_t>()[k];
+      kept = kept && squared(double(from.x(r) - from.x(start))) +
+                             squared(double(from.y(r) - from.y(start))) <
+                         squared(o.radius);
+    }
+    result.kept += kept;
+    result.matches.push_back({double(from.x(start)), double(from.y(start)), double(to.x(end)),
+                              double(to.y(end)), 1 - d2 / 2, kept});
+  }
+  return result;
+}
+
+HitRatios hit_ratios(const Tensor& features0, const Tensor& features1, const Tensor& positions0,
+                     const Tensor& positions1, double radius) {
+  const int64_t n = positions0.dim(0);
+  HitRatios ratios;
+  if (n == 0) return ratios;
+  Tensor keypoints = Tensor::empty({n, 2}, DType::i64);
+  std::ranges::transform(positions0.span<double>(), keypoints.data<int64_t>(),
+                         [](double p) { return std::llround(p); });
+  Random none(0);
+  const auto matches =
+      match(features0, features1, keypoints, {}, {.mode = MatchMode::all, .radius = radius}, none)
+          .matches;
+  const double* truth = positions1.data<double>();
+  double both = 0;
+  for (int64_t k = 0; k < n; ++k) {
+    const Match& m = matches[size_t(k)];
+    const bool hit =
+        squared(m.x1 - truth[2 * k]) + squared(m.y1 - truth[2 * k + 1]) < squared(radius);
+    ratios.hit += hit;
+    ratios.reciprocity += m.kept;
+    both += hit && m.kept;
+  }
+  ratios.reciprocity_hit = ratios.reciprocity > 0 ? both / ratios.reciprocity : 0;
+  ratios.hit /= double(n);
+  ratios.reciprocity /= double(n);
+  return ratios;
+}
+
+}  // namespace cairn::ucn

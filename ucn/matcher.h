@@ -1,0 +1,65 @@
+// From two dense feature maps to matches.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tensor/random.h"
+#include "tensor/tensor.h"
+
+namespace cairn::ucn {
+
+/// Which pixels are matched with which.
+enum class MatchMode {
+  keypoints,  ///< keypoints of image 0 with keypoints of image 1
+  all,        ///< keypoints of image 0 with every pixel of image 1
+  all_all,    ///< every pixel with every pixel
+};
+/// "keypoints", "all", "all_all"; throws ErrorId::argument for another name.
+MatchMode match_mode(const std::string& name);
+
+struct MatcherOptions {
+  MatchMode mode = MatchMode::keypoints;
+  /// Keep a match when the nearest neighbour of its end, searched back in image 0 (among the
+  /// keypoints in mode keypoints, else among all pixels), lies less than `radius` px from its
+  /// start.
+  bool reciprocity = true;
+  /// Start the search back from the end moved by a random +-1 px in x and in y (clipped to the
+  /// image), so that only matches whose surroundings agree survive.
+  bool stability = false;
+  double radius = 4;  ///< px, in the feature maps
+  /// Keep a match when nearest / second nearest distance (not squared) is below it; >= 1: off.
+  double ratio = 1;
+};
+
+struct Match {
+  double x0, y0, x1, y1;
+  double score;  ///< cosine of the two features
+  bool kept;
+};
+
+struct MatchResult {
+  std::vector<Match> matches;  ///< one per start, kept or not
+  int64_t after_ratio = 0;     ///< how many passed the ratio test
+  int64_t kept = 0;            ///< and then the search back
+};
+
+/// features: H x W x C of unit length; keypoints: K x 2 i64 (x, y), ignored where the mode takes
+/// all pixels. `noise`: the stability test's moves, one row (dx, dy) per match, i64; drawn from
+/// `random` if undefined. Distance matrices are never stored. Throws ErrorId::shape,
+/// ErrorId::index.
+MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor& keypoints0,
+                  const Tensor& keypoints1, const MatcherOptions& options, Random& random,
+                  const Tensor& noise = {});
+
+/// How well features find known correspondences (K x 2 f64 positions, rounded to pixels), by
+/// nearest neighbour over all pixels, within `radius` px; as Open-UCN validates.
+struct HitRatios {
+  double hit = 0;              ///< the nearest pixel of image 1 lies near the true match
+  double reciprocity = 0;      ///< the match of the match lies near the start
+  double reciprocity_hit = 0;  ///< of the reciprocal ones, the share that hit
+};
+HitRatios hit_ratios(const Tensor& features0, const Tensor& features1, const Tensor& positions0,
+                     const Tensor& positions1, double radius = 4);
+
+}  // namespace cairn::ucn
