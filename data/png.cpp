@@ -18,8 +18,7 @@ struct Reader {
   png_structp png = nullptr;
   png_infop info = nullptr;
   png_uint_32 width = 0, height = 0;
-  size_t row_bytes = 0;     // of the rows that are handed out
-  size_t stored_bytes = 0;  // of the filtered rows before compression, without interlacing
+  size_t stored_row_bytes = 0, row_bytes = 0;  // in the file (uncompressed), and as handed out
   int channels = 0, orientation = 1;
   Tensor pixels;
   std::vector<png_bytep> rows;
@@ -50,8 +49,13 @@ bool read_header(Reader& r) {
   png_read_info(r.png, r.info);
   r.width = png_get_image_width(r.png, r.info);
   r.height = png_get_image_height(r.png, r.info);
-  r.stored_bytes = png_get_rowbytes(r.png, r.info) * r.height;
+  r.stored_row_bytes = png_get_rowbytes(r.png, r.info);
+  return true;
+}
 
+/// Takes memory for a row or two, so only after the size is known to be sane.
+bool begin_rows(Reader& r) {
+  if (setjmp(png_jmpbuf(r.png))) return false;
   png_set_expand(r.png);  // palettes to RGB, few bits to 8
   png_set_scale_16(r.png);
   png_set_strip_alpha(r.png);
@@ -127,8 +131,9 @@ detail::Decoded detail::decode_png(std::span<const uint8_t> bytes, const ReadOpt
   if (!read_header(r)) fail(r.message);
   check_size(r.width, r.height, options, name);
   // Deflate shrinks at most 1032 : 1, so a small file that claims much is a lie or a bomb.
-  if (r.stored_bytes / 1032 > bytes.size())
+  if (r.stored_row_bytes > 1032 * bytes.size() / r.height)
     fail("it claims ", r.width, " x ", r.height, " pixels, but has only ", bytes.size(), " bytes");
+  if (!begin_rows(r)) fail(r.message);
   require(
       (r.channels == 1 || r.channels == 3) && r.row_bytes == size_t(r.width) * size_t(r.channels),
       ErrorId::format, "read_image", "'", name, "' is an unknown kind of PNG");
