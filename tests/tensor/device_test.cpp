@@ -1,0 +1,52 @@
+#include "tensor/device.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+
+#include "tensor/tensor.h"
+#include "tests/tensor/grid.h"
+
+using namespace cairn;
+
+TEST_CASE("allocate: aligned to a cache line, also for no bytes at all") {
+  for (int64_t bytes : {0, 1, 63, 64, 65, 100000}) {
+    void* block = allocate(Device::cpu, bytes);
+    CHECK(block != nullptr);
+    CHECK(reinterpret_cast<uintptr_t>(block) % 64 == 0);
+    release(Device::cpu, block);
+  }
+}
+
+TEST_CASE("memory is counted: live while in use, peak until reset") {
+  empty_cache(Device::cpu);
+  const int64_t before = memory_stats(Device::cpu).live;
+  reset_peak_memory(Device::cpu);
+  {
+    const Tensor t = Tensor::zeros({1000, 1000});
+    CHECK(memory_stats(Device::cpu).live == before + 4000000);
+    const Tensor shared = t.reshape({-1});  // no bytes of its own
+    CHECK(memory_stats(Device::cpu).live == before + 4000000);
+  }
+  CHECK(memory_stats(Device::cpu).live == before);
+  CHECK(memory_stats(Device::cpu).peak == before + 4000000);
+  reset_peak_memory(Device::cpu);
+  CHECK(memory_stats(Device::cpu).peak == before);
+}
+
+TEST_CASE("empty_cache gives everything back") {
+  { const Tensor t = Tensor::zeros({1000}); }
+  empty_cache(Device::cpu);
+  CHECK(memory_stats(Device::cpu).cached == 0);
+}
+
+TEST_CASE("allocate: what cannot be had is an error that says how much is in use") {
+  try {
+    allocate(Device::cpu, int64_t(1) << 61);
+    FAIL("two exabytes were found");
+  } catch (const Error& e) {
+    CHECK(e.id() == ErrorId::memory);
+    CHECK(std::string(e.what()).find("bytes live, peak") != std::string::npos);
+  }
+  CHECK_THROWS_AS(allocate(Device::cpu, -1), Error);
+}
