@@ -47,14 +47,14 @@ TEST_CASE("matmul agrees with its reference on every target, transposed or not")
   for (const auto& target : simd_targets()) {
     set_simd_target(target);
     for (DType type : {DType::f32, DType::f64})
-      for (const auto& [m, n, k] : extents)
+      for (const auto& extent : extents)
         for (int t = 0; t < 4; ++t) {
           CAPTURE(target);
           CAPTURE(type);
-          CAPTURE(Shape({m, n, k}));
+          CAPTURE(Shape(extent));
           CAPTURE(t);
           const bool ta = t & 1, tb = t & 2;
-          const auto [a, b] = operands(m, n, k, ta, tb, type);
+          const auto [a, b] = operands(extent[0], extent[1], extent[2], ta, tb, type);
           const Tensor expected = kernels::reference::matmul(a, b, ta, tb);
           CHECK(difference(kernels::matmul(a, b, ta, tb), expected, true) <= tolerance(type));
         }

@@ -62,8 +62,10 @@ Tensor transpose(const Tensor& x) {
     T* to = y.data<T>();
     const int64_t rows = x.dim(0), columns = x.dim(1);
     parallel_for(columns, 16, [&](int64_t begin, int64_t end) {
-      for (int64_t r = 0; r < rows; ++r)
-        for (int64_t c = begin; c < end; ++c) to[c * rows + r] = from[r * columns + c];
+      for (int64_t block = 0; block < rows; block += 16)  // whole cache lines of y
+        for (int64_t c = begin; c < end; ++c)
+          for (int64_t r = block; r < std::min(block + 16, rows); ++r)
+            to[c * rows + r] = from[r * columns + c];
     });
   });
   return y;
@@ -73,7 +75,9 @@ Tensor transpose(const Tensor& x) {
 
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
   const ProductExtents e = check_matmul(a, b, transpose_a, transpose_b);
-  if (transpose_a && transpose_b) return matmul(transpose(a), b, false, true);
+  // Only sums that are long beside the result are worth chunks of their own.
+  if (transpose_a && (transpose_b || e.k <= 4 * e.m))
+    return matmul(transpose(a), b, false, transpose_b);
   Tensor c = Tensor::empty({e.m, e.n}, a.dtype());
   dispatch_float(a.dtype(), "matmul", [&]<class T>() {
     if (transpose_a)

@@ -1,7 +1,6 @@
 #include "tensor/kernels/gemm/implicit.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "tensor/kernels/gemm/micro_kernel.h"
 #include "tensor/parallel.h"
@@ -51,8 +50,9 @@ std::vector<Run> find_runs(const Windows<T>& x) {
 template <class T>
 class Blocks {
  public:
-  /// `width`: pixels of a tile. `work`: multiply-adds per pixel.
-  Blocks(const Windows<T>& x, int64_t width, int64_t work) : x_(x) {
+  /// `width`: pixels of a tile. Blocks become smaller than the cache asks for to make enough
+  /// tasks, but not smaller than `least` pixels.
+  Blocks(const Windows<T>& x, int64_t width, int64_t least) : x_(x) {
     for (size_t a : {0, 1}) {
       const auto [low, high] = std::ranges::minmax(x.tap[a]);
       first_[a] = low;
@@ -68,7 +68,7 @@ class Blocks {
     columns_ = even(fit);
     if (columns_ == x.columns)
       rows_ = std::clamp((budget / input_columns() - span_[0]) / x.step[0] + 1, rows_, x.rows);
-    while (count() < enough_tasks && rows_ * columns_ * work > small_task) {
+    while (count() < enough_tasks && pixels() > least) {
       if (rows_ > 1)
         rows_ = ceil_div(rows_, 2);
       else if (columns_ > width)
@@ -110,13 +110,14 @@ class Blocks {
         std::fill_n(to, pitch(), T(0));
         continue;
       }
-      const T* from = x_.x + ((b.image * x_.height + row) * x_.width + left) * x_.pixel_stride;
+      const int64_t first = (b.image * x_.height + row) * x_.width + left + begin;
+      const T* from = x_.x + first * x_.pixel_stride;
       std::fill_n(to, begin * c, T(0));
       if (x_.pixel_stride == c)
-        std::copy_n(from + begin * c, (end - begin) * c, to + begin * c);
+        std::copy_n(from, (end - begin) * c, to + begin * c);
       else
-        for (int64_t i = begin; i < end; ++i)
-          std::copy_n(from + i * x_.pixel_stride, c, to + i * c);
+        for (int64_t i = begin; i < end; ++i, from += x_.pixel_stride)
+          std::copy_n(from, c, to + i * c);
       std::fill_n(to + end * c, (input_columns() - end) * c, T(0));
     }
   }
@@ -168,6 +169,16 @@ Scratch<T> pack_weights(const T* w, const TapMatrices& m, int64_t channels, cons
   return packed;
 }
 
+/// Copies `columns` values of each pixel to `to`, zero up to `width`.
+template <class T>
+void pack_pixels(const T* from, int64_t stride, int64_t pixels, int64_t columns, int64_t width,
+                 T* to) {
+  for (int64_t i = 0; i < pixels; ++i, from += stride, to += width) {
+    std::copy_n(from, columns, to);
+    std::fill_n(to + columns, width - columns, T(0));
+  }
+}
+
 /// Cuts `panels` into as many groups as make enough tasks out of `tasks`.
 int64_t panel_groups(int64_t panels, int64_t tasks, int64_t work) {
   if (tasks >= enough_tasks || work <= small_task) return 1;
@@ -180,23 +191,24 @@ template <class T>
 void correlate(const Windows<T>& x, const T* w, const TapMatrices& matrices, int64_t outputs,
                const Pixels<T>& y) {
   if (x.batch == 0 || x.rows == 0 || x.columns == 0 || outputs == 0) return;
+  const int64_t depth = int64_t(matrices.tap.size()) * x.channels;
+  if (depth == 0) {  // a sum of nothing: the same as one channel of zeros
+    const std::vector<T> zeros(static_cast<size_t>(outputs));
+    Windows<T> nothing = x;
+    nothing.height = 0;
+    nothing.channels = 1;
+    nothing.tap = {std::vector<int64_t>{0}, std::vector<int64_t>{0}};
+    return correlate(nothing, zeros.data(), {{0}, 0, 1}, outputs, y);
+  }
   const MicroKernel<T> kernel = micro_kernel<T>();
   const Panels panels{outputs, kernel.lanes};
-  const bool empty = x.channels == 0 || matrices.tap.empty();
-  Windows<T> seen = x;
-  if (empty) {  // sums of nothing: one channel of zeros, times nothing
-    seen.channels = 1;
-    seen.height = 0;
-    seen.tap = {std::vector<int64_t>{0}, std::vector<int64_t>{0}};
-  }
-  const std::vector<Run> runs = empty ? std::vector<Run>{} : find_runs(seen);
-  const int64_t depth = empty ? 0 : int64_t(matrices.tap.size()) * seen.channels;
-  Scratch<T> packed = empty ? Scratch<T>(0) : pack_weights(w, matrices, seen.channels, panels);
+  const std::vector<Run> runs = find_runs(x);
+  Scratch<T> packed = pack_weights(w, matrices, x.channels, panels);
   const T* const weights = packed.data();
 
   const int64_t most_rows = std::max(kernel.one_vector_rows, kernel.two_vector_rows);
-  const Blocks<T> blocks(seen, kernel.rows(outputs), depth * outputs);
-  const int64_t slack = most_rows * seen.step[1] * seen.channels;
+  const Blocks<T> blocks(x, kernel.rows(outputs), small_task / (depth * outputs));
+  const int64_t slack = most_rows * x.step[1] * x.channels;
   const int64_t groups =
       panel_groups(panels.count(), blocks.count(), blocks.pixels() * depth * outputs);
   std::vector<int64_t> offsets;
@@ -208,10 +220,10 @@ void correlate(const Windows<T>& x, const T* w, const TapMatrices& matrices, int
     blocks.copy(block, piece.data());
     std::fill_n(piece.data() + blocks.size(), slack, T(0));
     Tile<T> tile;
-    tile.a_step = seen.step[1] * seen.channels;
+    tile.a_step = x.step[1] * x.channels;
     tile.run_offset = offsets.data();
     tile.runs = int64_t(runs.size());
-    tile.run_length = runs.empty() ? 0 : runs.front().taps * seen.channels;
+    tile.run_length = runs.front().taps * x.channels;
     tile.c_step = y.pixel;
     tile.relu = y.relu;
     const int64_t group = task % groups, first = group * panels.count() / groups;
@@ -226,7 +238,7 @@ void correlate(const Windows<T>& x, const T* w, const TapMatrices& matrices, int
           const int64_t at =
               block.image * y.image + (block.row + r) * y.row + (block.column + u) * y.pixel + o;
           tile.rows = std::min(most, block.columns - u);
-          tile.a = piece.data() + r * seen.step[0] * blocks.pitch() + u * tile.a_step;
+          tile.a = piece.data() + r * x.step[0] * blocks.pitch() + u * tile.a_step;
           tile.c = y.y + at;
           tile.residual = y.residual ? y.residual + at : nullptr;
           kernel.multiply(tile);
@@ -248,16 +260,17 @@ void correlate_weights(const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
   const std::vector<Run> runs = find_runs(x);
   const int64_t run_length = runs.front().taps * x.channels;
 
-  // Each chunk of blocks has sums of its own. Adding those up should stay small beside making them.
-  int64_t chunks = 0, grain = 1, groups = 1;
+  // Each chunk of blocks has sums of its own; they are added up afterwards. That takes as long as
+  // the products of some 50 pixels, hence chunks of many pixels. If these are few chunks, then each
+  // is shared by tasks that take some panels each, and all copy the same input.
   std::vector<Tensor> partial;
   if (pixels > 0) {
-    const Blocks<T> blocks(x, kernel.rows(outputs), depth * outputs);
+    const Blocks<T> blocks(x, kernel.rows(outputs), 256);
     const int64_t most = std::clamp<int64_t>((64 << 20) / (sums * int64_t(sizeof(T))), 1, 32);
-    grain = ceil_div(blocks.count(), std::clamp<int64_t>(pixels / 256, 1, most));
-    chunks = num_chunks(blocks.count(), grain);
-    groups = panel_groups(panels.count(), chunks, pixels / chunks * depth * outputs);
-    for (int64_t i = 0; i < chunks; ++i) partial.push_back(Tensor::zeros({sums}, dtype_of<T>()));
+    const int64_t grain = ceil_div(blocks.count(), std::clamp<int64_t>(pixels / 1024, 1, most));
+    const int64_t chunks = num_chunks(blocks.count(), grain);
+    const int64_t groups = panel_groups(panels.count(), chunks, pixels / chunks * depth * outputs);
+    for (int64_t i = 0; i < chunks; ++i) partial.push_back(Tensor::empty({sums}, dtype_of<T>()));
 
     const int64_t slack = std::max(kernel.one_vector_rows, kernel.two_vector_rows);
     parallel_for(chunks * groups, 1, [&](int64_t task, int64_t) {
@@ -283,16 +296,10 @@ void correlate_weights(const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
         tile.run_length = block.columns;
         for (int64_t p = first; p < (group + 1) * panels.count() / groups; ++p) {
           const int64_t o = p * 2 * panels.lanes, width = panels.width(p);
-          const int64_t columns = panels.columns(p);
-          T* to = dy_panel.data();
           for (int64_t r = 0; r < block.rows; ++r) {
-            const T* from =
-                dy + o +
-                ((block.image * x.rows + block.row + r) * x.columns + block.column) * outputs;
-            for (int64_t u = 0; u < block.columns; ++u, from += outputs, to += width) {
-              std::copy_n(from, columns, to);
-              std::fill_n(to + columns, width - columns, T(0));
-            }
+            const int64_t row = (block.image * x.rows + block.row + r) * x.columns + block.column;
+            pack_pixels(dy + row * outputs + o, outputs, block.columns, panels.columns(p), width,
+                        dy_panel.data() + r * block.columns * width);
           }
           tile.columns = width;
           const int64_t rows = kernel.rows(width);
@@ -301,7 +308,7 @@ void correlate_weights(const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
               tile.rows = std::min(rows, run_length - m);
               tile.a = piece.data() + blocks.offset(runs[j]) + m;
               tile.c = sum + (int64_t(j) * run_length + m) * panels.padded() + o;
-              tile.residual = tile.c;
+              tile.residual = i > begin ? tile.c : nullptr;
               kernel.multiply(tile);
             }
           }
@@ -312,18 +319,25 @@ void correlate_weights(const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
 
   // Chunk after chunk, in order; 16 rows at a time so that the writes to dw share cache lines.
   parallel_for(depth, 16, [&](int64_t begin, int64_t end) {
-    const int64_t padded = panels.padded();
-    Scratch<T> total((end - begin) * padded);
+    const int64_t rows = end - begin, padded = panels.padded();
+    Scratch<T> total(rows * padded);
     T* const t = total.data();
-    std::fill_n(t, (end - begin) * padded, T(0));
+    std::fill_n(t, rows * padded, T(0));
     for (const Tensor& chunk : partial) {
       const T* s = chunk.template data<T>() + begin * padded;
-      for (int64_t i = 0; i < (end - begin) * padded; ++i) t[i] += s[i];
+      for (int64_t i = 0; i < rows * padded; ++i) t[i] += s[i];
     }
-    for (int64_t o = 0; o < outputs; ++o)
-      for (int64_t i = begin; i < end; ++i)
-        dw[matrices.tap[size_t(i / x.channels)] + i % x.channels * matrices.channel_stride +
-           o * matrices.output_stride] = t[(i - begin) * padded + o];
+    std::array<T*, 16> to;
+    for (int64_t i = begin; i < end; ++i)
+      to[size_t(i - begin)] =
+          dw + matrices.tap[size_t(i / x.channels)] + i % x.channels * matrices.channel_stride;
+    if (matrices.output_stride == 1) {
+      for (int64_t i = 0; i < rows; ++i) std::copy_n(t + i * padded, outputs, to[size_t(i)]);
+    } else {
+      for (int64_t o = 0; o < outputs; ++o)
+        for (int64_t i = 0; i < rows; ++i)
+          to[size_t(i)][o * matrices.output_stride] = t[i * padded + o];
+    }
   });
 }
 

@@ -16,7 +16,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Accumulators, the vectors of b and one broadcast must fit the registers: 32 of them, or 16.
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
-constexpr int two_rows = 14, one_rows = 28;
+constexpr int two_rows = 14, one_rows = 24;
 #elif HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
 constexpr int two_rows = 4, one_rows = 4;
 #else
