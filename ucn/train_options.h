@@ -1,0 +1,49 @@
+// Everything that decides what a training run computes.
+#pragma once
+
+#include <string>
+
+#include "data/homography_pairs.h"
+#include "ucn/loss.h"
+#include "ucn/resunet.h"
+
+namespace cairn::ucn {
+
+struct TrainOptions {
+  std::string images;  ///< folder of photos
+  ResUNetConfig model;
+  LossOptions loss{.num_hn_samples = 8192};
+  std::string loss_name = "hardest";  ///< hardest, contrastive
+  int64_t iterations = 10000;
+  uint64_t seed = 0;
+  int64_t batch = 1;                ///< pairs in one pass of the network
+  int64_t iter_size = 1;            ///< passes whose gradients are added before a step
+  int64_t crop = 128;               ///< views are crop x crop pixels
+  int64_t correspondences = 2048;   ///< drawn in each pair
+  double difficulty = 1;            ///< of the warps, see data/geometry/views.h
+  std::string optimizer = "adamw";  ///< adamw, adam, sgd
+  double lr = 2e-3, momentum = 0.8, weight_decay = 1e-4;
+  std::string schedule = "cosine";  ///< cosine, exponential, constant
+  int64_t warmup = 100;             ///< steps of a rising rate (cosine), at most a tenth of all
+  double exp_gamma = 0.99;          ///< per 2000 steps (exponential)
+  double clip = 1;                  ///< largest gradient norm; 0: no limit
+  bool anomaly = false;             ///< check every value of every step for NaN (slow)
+
+  int64_t checkpoint_every = 500;  ///< the rest decides nothing about the result
+  int64_t log_every = 20;
+  int loader_threads = 1;
+};
+
+/// JSON with one key per flag of bin/train; reading takes absent keys at their default and throws
+/// ErrorId::format for unknown keys and values of the wrong kind.
+std::string to_json(const TrainOptions& options);
+TrainOptions train_options_from_json(const std::string& text, const std::string& origin);
+
+/// Throws ErrorId::usage, naming the setting, when one makes no sense.
+void check(const TrainOptions& options);
+
+/// The first setting, of those that decide the result, in which two runs differ ("lr: 0.1, not
+/// 0.2"); empty if none. The number of iterations may grow.
+std::string difference(const TrainOptions& before, const TrainOptions& now);
+
+}  // namespace cairn::ucn

@@ -1,0 +1,261 @@
+#include "ucn/trainer.h"
+
+#include <zlib.h>
+
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+
+#include "nn/safetensors.h"
+
+namespace cairn::ucn {
+namespace {
+
+constexpr const char* checkpoint_format = "cairn-checkpoint-1";
+// Streams of one seed: the loader takes stream k for its sample k.
+constexpr uint64_t init_stream = uint64_t(1) << 62, loss_stream = uint64_t(1) << 61;
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::unique_ptr<nn::Optimizer> make_optimizer(const TrainOptions& o,
+                                              std::vector<nn::NamedParameter> parameters) {
+  if (o.optimizer == "sgd")
+    return nn::sgd(std::move(parameters), o.lr,
+                   {.momentum = o.momentum, .weight_decay = o.weight_decay});
+  const nn::AdamOptions adam{.weight_decay = o.weight_decay};
+  return o.optimizer == "adam" ? nn::adam(std::move(parameters), o.lr, adam)
+                               : nn::adamw(std::move(parameters), o.lr, adam);
+}
+
+std::array<std::string, 2> checkpoint_paths(const std::string& folder) {
+  return {folder + "/checkpoint-a.safetensors", folder + "/checkpoint-b.safetensors"};
+}
+
+/// Over names, shapes and data: a bit that flipped on the disk must not train on.
+std::string checksum(const std::vector<nn::NamedTensor>& tensors) {
+  uLong crc = crc32(0, nullptr, 0);
+  const auto add = [&](const void* bytes, size_t size) {
+    for (const auto* p = static_cast<const Bytef*>(bytes); size > 0;) {
+      const auto part = uInt(std::min<size_t>(size, 1u << 30));
+      crc = crc32(crc, p, part);
+      p += part;
+      size -= part;
+    }
+  };
+  for (const auto& t : tensors) {
+    const std::string header = cat(t.name, " ", t.tensor.shape(), " ", t.tensor.dtype());
+    add(header.data(), header.size());
+    add(t.tensor.raw(), size_t(t.tensor.nbytes()));
+  }
+  return std::to_string(crc);
+}
+
+/// The tensors of `all` whose name begins with prefix, without it.
+std::vector<nn::NamedTensor> with_prefix(const std::vector<nn::NamedTensor>& all,
+                                         const std::string& prefix) {
+  std::vector<nn::NamedTensor> some;
+  for (const auto& t : all)
+    if (t.name.starts_with(prefix)) some.push_back({t.name.substr(prefix.size()), t.tensor});
+  return some;
+}
+
+Tensor stack(const std::vector<Pair>& pairs, Tensor Pair::*image) {
+  const Shape& one = (pairs[0].*image).shape();
+  Tensor all = Tensor::empty({int64_t(pairs.size()), one[0], one[1], one[2]});
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    require_same_shape("train", pairs[i].*image, pairs[0].*image);
+    std::ranges::copy((pairs[i].*image).span<float>(),
+                      all.data<float>() + int64_t(i) * one.numel());
+  }
+  return all;
+}
+
+}  // namespace
+
+Trainer::Trainer(const TrainOptions& options, const PairSource& source)
+    : options_(options), source_(source), data_(source.description()) {
+  check(options_);
+  Random random(options_.seed, init_stream);
+  network_ = std::make_unique<ResUNet>(options_.model, random);
+  optimizer_ = make_optimizer(options_, network_->parameters());
+}
+
+double Trainer::learning_rate() const {
+  if (options_.schedule == "cosine")
+    return nn::cosine_lr(options_.lr, options_.iterations,
+                         std::min(options_.warmup, options_.iterations / 10))(iteration_);
+  if (options_.schedule == "exponential")
+    return nn::step_lr(options_.lr, options_.exp_gamma, 2000)(iteration_);
+  return options_.lr;
+}
+
+LossTerms Trainer::forward_backward(int64_t step, int64_t micro, const std::vector<Pair>& pairs) {
+  const Var features0 = (*network_)(stack(pairs, &Pair::image0));
+  const Var features1 = (*network_)(stack(pairs, &Pair::image1));
+  std::vector<Correspondences> matches;
+  std::vector<LossDraws> draws;
+  for (size_t b = 0; b < pairs.size(); ++b) {
+    matches.push_back({pairs[b].positions0, pairs[b].positions1});
+    const int64_t sample = (step * options_.iter_size + micro) * options_.batch + int64_t(b);
+    Random random(options_.seed, loss_stream + uint64_t(sample));
+    draws.push_back(draw_for_loss(matches[b].count(), features0.shape(), features1.shape(),
+                                  options_.loss, random));
+  }
+  const LossTerms terms = (options_.loss_name == "contrastive" ? contrastive : hardest_contrastive)(
+      features0, features1, matches, draws, options_.loss);
+  const Var total = scale(terms.total(options_.loss), 1 / double(options_.iter_size));
+  if (total.requires_grad()) total.backward();
+  return terms;
+}
+
+StepReport Trainer::step() {
+  const int64_t per_step = options_.batch * options_.iter_size;
+  if (!loader_)
+    loader_ = std::make_unique<Loader>(source_, options_.seed, iteration_ * per_step,
+                                       options_.loader_threads);
+  const auto start = Clock::now();
+  StepReport report;
+  std::vector<std::vector<Pair>> micro_batches;
+  for (int64_t m = 0; m < options_.iter_size; ++m) {
+    micro_batches.emplace_back();
+    for (int64_t b = 0; b < options_.batch; ++b) micro_batches.back().push_back(loader_->next());
+  }
+  report.data_seconds = seconds_since(start);
+
+  const auto accumulate = [&] {
+    optimizer_->zero_grad();
+    report.positive = report.negative = 0;
+    for (int64_t m = 0; m < options_.iter_size; ++m) {
+      const LossTerms terms = forward_backward(iteration_, m, micro_batches[size_t(m)]);
+      report.positive += terms.positive.item() / double(options_.iter_size);
+      report.negative += terms.negative.item() / double(options_.iter_size);
+    }
+    report.loss = report.positive + options_.loss.neg_weight * report.negative;
+    report.grad_norm =
+        nn::clip_grad_norm(network_->parameters(), options_.clip > 0 ? options_.clip : INFINITY);
+  };
+  const auto named = [&](const std::string& what) {
+    return Error(ErrorId::nan, "train",
+                 cat("step ", iteration_ + 1, " of seed ", options_.seed, ": ", what),
+                 "a smaller --lr or --clip helps most often");
+  };
+  network_->train();
+  try {
+    std::optional<AnomalyMode> anomaly;
+    if (options_.anomaly) anomaly.emplace();
+    accumulate();
+    if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm)) {
+      AnomalyMode look_closer;  // again, to name the op and the layer
+      accumulate();
+      throw named("the loss or a gradient is not finite");
+    }
+  } catch (const Error& e) {
+    if (e.id() != ErrorId::nan || std::string_view(e.what()).starts_with("train:")) throw;
+    throw named(e.what());
+  }
+  optimizer_->lr = report.lr = learning_rate();
+  optimizer_->step();
+  optimizer_->zero_grad();
+  report.iteration = ++iteration_;
+  report.step_seconds = seconds_since(start);
+  return report;
+}
+
+HitRatios Trainer::evaluate(const Pair& pair) {
+  NoGrad no_grad;
+  network_->eval();
+  const auto features = [&](const Tensor& image) {
+    const Tensor f =
+        (*network_)(image.reshape({1, image.dim(0), image.dim(1), image.dim(2)})).value();
+    return f.reshape({f.dim(1), f.dim(2), f.dim(3)});
+  };
+  const HitRatios r = hit_ratios(features(pair.image0), features(pair.image1), pair.positions0,
+                                 pair.positions1, options_.loss.radius);
+  network_->train();
+  return r;
+}
+
+void Trainer::save(const std::string& folder) {
+  nn::TensorFile file;
+  for (const auto& t : nn::export_state(*network_))
+    file.tensors.push_back({"model." + t.name, t.tensor});
+  for (const auto& t : optimizer_->state())
+    file.tensors.push_back({"optimizer." + t.name, t.tensor});
+  file.metadata = {{"format", checkpoint_format},
+                   {"iteration", std::to_string(iteration_)},
+                   {"settings", to_json(options_)},
+                   {"crc32", checksum(file.tensors)}};
+  nn::save_safetensors(checkpoint_paths(folder)[size_t(next_slot_)], file);
+  next_slot_ = 1 - next_slot_;
+  save_weights(
+      folder + "/weights.safetensors", *network_,
+      {{"iterations", std::to_string(iteration_)}, {"recipe", to_json(options_)}, {"data", data_}});
+}
+
+namespace {
+
+struct Checkpoint {
+  nn::TensorFile file;
+  int64_t iteration;
+  int slot;
+};
+
+/// Reads a checkpoint and makes sure that it is whole.
+Checkpoint read_checkpoint(const std::string& path, int slot) {
+  Checkpoint c{nn::load_safetensors(path), 0, slot};
+  const auto metadata = [&](const char* key) {
+    const auto it = c.file.metadata.find(key);
+    require(it != c.file.metadata.end(), ErrorId::format, "checkpoint", path,
+            ": the metadata lacks '", key, "'");
+    return it->second;
+  };
+  require(metadata("format") == checkpoint_format, ErrorId::format, "checkpoint", path,
+          " has another format, ", metadata("format"));
+  require(metadata("crc32") == checksum(c.file.tensors), ErrorId::format, "checkpoint", path,
+          ": the checksum does not fit the data");
+  const std::string iteration = metadata("iteration"), settings = metadata("settings");
+  c.iteration = std::atoll(iteration.c_str());
+  return c;
+}
+
+}  // namespace
+
+Trainer::Resumed Trainer::resume(const std::string& folder) {
+  Resumed result;
+  std::optional<Checkpoint> newest;
+  const auto paths = checkpoint_paths(folder);
+  for (int slot = 0; slot < 2; ++slot) {
+    if (!std::filesystem::exists(paths[size_t(slot)])) continue;
+    try {
+      Checkpoint c = read_checkpoint(paths[size_t(slot)], slot);
+      if (!newest || c.iteration > newest->iteration) newest = std::move(c);
+    } catch (const Error& e) {
+      result.damaged.push_back(e.what());
+    }
+  }
+  if (!newest) return result;
+  const std::string& path = paths[size_t(newest->slot)];
+  const std::string changed =
+      difference(train_options_from_json(newest->file.metadata.at("settings"), path), options_);
+  require(changed.empty(), ErrorId::usage, "resume", "the run was made with ", changed);
+  nn::import_state(*network_, with_prefix(newest->file.tensors, "model."), path);
+  optimizer_->load_state(with_prefix(newest->file.tensors, "optimizer."));
+  iteration_ = newest->iteration;
+  next_slot_ = 1 - newest->slot;
+  loader_.reset();
+  result.found = true;
+  return result;
+}
+
+bool has_checkpoint(const std::string& folder) {
+  for (const std::string& path : checkpoint_paths(folder))
+    if (std::filesystem::exists(path)) return true;
+  return false;
+}
+
+}  // namespace cairn::ucn

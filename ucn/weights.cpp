@@ -1,0 +1,56 @@
+#include "ucn/weights.h"
+
+#include <charconv>
+
+#include "nn/safetensors.h"
+
+namespace cairn::ucn {
+
+Metadata describe(const ResUNetConfig& c) {
+  return {{"format", "cairn-weights-1"},
+          {"model", c.model},
+          {"inputs", std::to_string(c.inputs)},
+          {"outputs", std::to_string(c.outputs)},
+          {"normalize", c.normalize ? "true" : "false"},
+          {"input_range", "x / 255 - 0.5"}};
+}
+
+ResUNetConfig config_from(const Metadata& metadata, const std::string& origin) {
+  const auto text = [&](const std::string& key) {
+    const auto it = metadata.find(key);
+    require(it != metadata.end(), ErrorId::weights, "weights", origin, ": the metadata lacks '",
+            key, "', so it is not known which network these weights are for");
+    return it->second;
+  };
+  const auto number = [&](const std::string& key) {
+    const std::string t = text(key);
+    int64_t n = 0;
+    const auto [end, error] = std::from_chars(t.data(), t.data() + t.size(), n);
+    require(error == std::errc() && end == t.data() + t.size() && n >= 1 && n <= 4096,
+            ErrorId::weights, "weights", origin, ": the metadata says ", key, " = '", t, "'");
+    return n;
+  };
+  ResUNetConfig c;
+  c.model = resunet_variant(text("model")).name;
+  c.inputs = number("inputs");
+  c.outputs = number("outputs");
+  c.normalize = text("normalize") != "false";
+  return c;
+}
+
+void save_weights(const std::string& path, const ResUNet& network, const Metadata& metadata) {
+  nn::TensorFile file{nn::export_state(network), metadata};
+  for (const auto& [key, value] : describe(network.config())) file.metadata[key] = value;
+  nn::save_safetensors(path, file);
+}
+
+Weights load_weights(const std::string& path) {
+  nn::TensorFile file = nn::load_safetensors(path);
+  Random unused(0);  // the initial values are overwritten
+  Weights w{std::make_unique<ResUNet>(config_from(file.metadata, path), unused), file.metadata};
+  nn::import_state(*w.network, file.tensors, path);
+  w.network->eval();
+  return w;
+}
+
+}  // namespace cairn::ucn

@@ -1,0 +1,30 @@
+// Weight files of feature networks: safetensors whose metadata says what they are.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "ucn/resunet.h"
+
+namespace cairn::ucn {
+
+using Metadata = std::map<std::string, std::string>;
+
+/// The network's configuration as metadata (model, inputs, outputs, normalize), and back. Reading
+/// throws ErrorId::weights when something is absent or unknown.
+Metadata describe(const ResUNetConfig& config);
+ResUNetConfig config_from(const Metadata& metadata, const std::string& origin);
+
+/// Writes the network atomically; `metadata` (recipe, data, ...) is added to its description.
+void save_weights(const std::string& path, const ResUNet& network, const Metadata& metadata = {});
+
+struct Weights {
+  std::unique_ptr<ResUNet> network;  ///< in evaluation mode
+  Metadata metadata;
+};
+/// Builds the network that the file describes and fills it. Throws ErrorId::io, ErrorId::format,
+/// ErrorId::weights.
+Weights load_weights(const std::string& path);
+
+}  // namespace cairn::ucn
