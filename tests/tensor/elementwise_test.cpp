@@ -37,9 +37,9 @@ const std::vector<std::pair<Shape, Shape>> stretched = {
 TEST_CASE("elementwise: a op b broadcasts as the reference does, at every instruction set") {
   each_simd_target([] {
     for (DType type : {DType::f32, DType::f64})
-      for (const auto& [left, right] : stretched) {
-        CAPTURE(left);
-        CAPTURE(right);
+      for (const auto& pair : stretched) {
+        const Shape &left = pair.first, &right = pair.second;
+        CAPTURE(cat(left, " and ", right));
         const Tensor a = normal(left, type, 1), b = normal(right, type, 2);
         CHECK(same_bits(kernels::add(a, b), reference::add(a, b)));
         CHECK(same_bits(kernels::sub(a, b), reference::sub(a, b)));

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <numeric>
 #include <vector>
 
@@ -81,6 +83,26 @@ TEST_CASE("permute: y at an index is x at the permuted index") {
   const Tensor six = counting({1, 2, 3, 1, 2, 2});
   CHECK(same_bits(kernels::permute(kernels::permute(six, {5, 3, 1, 0, 2, 4}), {3, 2, 4, 1, 5, 0}),
                   six));
+}
+
+TEST_CASE("permute: planes larger than a tile, in every order of four axes") {
+  const Shape shape{3, 37, 2, 70};
+  const Tensor x = normal(shape, DType::f32, 1);
+  std::vector<int> order = {0, 1, 2, 3};
+  do {
+    CAPTURE(order[0] * 1000 + order[1] * 100 + order[2] * 10 + order[3]);
+    const Tensor y = kernels::permute(x, order);
+    int64_t wrong = 0, i = 0;
+    std::array<int64_t, 4> at{};  // the index in x
+    for (at[size_t(order[0])] = 0; at[size_t(order[0])] < y.dim(0); ++at[size_t(order[0])])
+      for (at[size_t(order[1])] = 0; at[size_t(order[1])] < y.dim(1); ++at[size_t(order[1])])
+        for (at[size_t(order[2])] = 0; at[size_t(order[2])] < y.dim(2); ++at[size_t(order[2])])
+          for (at[size_t(order[3])] = 0; at[size_t(order[3])] < y.dim(3); ++at[size_t(order[3])])
+            wrong += y.data<float>()[i++] !=
+                     x.data<float>()[((at[0] * 37 + at[1]) * 2 + at[2]) * 70 + at[3]];
+    CHECK(i == x.numel());
+    CHECK(wrong == 0);
+  } while (std::ranges::next_permutation(order).found);
 }
 
 TEST_CASE("layout: equal bits at any thread count") {

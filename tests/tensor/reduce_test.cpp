@@ -25,9 +25,10 @@ TEST_CASE("sum: over any axes, as the reference") {
   };
   each_simd_target([&] {
     for (DType type : {DType::f32, DType::f64})
-      for (const auto& [shape, choices] : cases)
-        for (const Axes& axes : choices)
+      for (const auto& one : cases)
+        for (const Axes& axes : one.second)
           for (bool keep : {false, true}) {
+            const Shape& shape = one.first;
             CAPTURE(shape);
             CAPTURE(axes.size());
             const Tensor x = normal(shape, type, 1);
@@ -52,13 +53,14 @@ TEST_CASE("sum: many small numbers do not drown in a large total") {
 }
 
 TEST_CASE("sum_to undoes broadcast_to up to the number of copies") {
-  for (const auto& [small, large] : std::vector<std::pair<Shape, Shape>>{{{}, {2, 3}},
-                                                                         {{1}, {5}},
-                                                                         {{3}, {2, 3}},
-                                                                         {{2, 1, 4}, {2, 3, 4}},
-                                                                         {{1, 1}, {0, 3}},
-                                                                         {{5, 1}, {2, 5, 3}},
-                                                                         {{4, 3}, {4, 3}}}) {
+  for (const auto& pair : std::vector<std::pair<Shape, Shape>>{{{}, {2, 3}},
+                                                               {{1}, {5}},
+                                                               {{3}, {2, 3}},
+                                                               {{2, 1, 4}, {2, 3, 4}},
+                                                               {{1, 1}, {0, 3}},
+                                                               {{5, 1}, {2, 5, 3}},
+                                                               {{4, 3}, {4, 3}}}) {
+    const Shape &small = pair.first, &large = pair.second;
     CAPTURE(small);
     CAPTURE(large);
     const Tensor x = normal(small, DType::f64, 2);

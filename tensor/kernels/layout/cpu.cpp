@@ -42,13 +42,20 @@ Tensor concat(std::span<const Tensor> parts) {
   }
   Tensor y = Tensor::empty(shape, parts[0].dtype());
   if (y.numel() == 0) return y;
+  // Row by row, so that the result is written once from front to back.
   const int64_t size = item_size(y.dtype()), stride = shape[-1] * size;
-  char* to = bytes_of(y);
-  for (const Tensor& part : parts) {
-    const int64_t width = part.dim(-1) * size;
-    copy_rows(y.numel() / shape[-1], width, bytes_of(part), width, to, stride);
-    to += width;
-  }
+  char* const to = bytes_of(y);
+  parallel_for(y.numel() / shape[-1], std::max<int64_t>(1, 131072 / stride),
+               [&](int64_t begin, int64_t end) {
+                 char* at = to + begin * stride;
+                 for (int64_t r = begin; r < end; ++r) {
+                   for (const Tensor& part : parts) {
+                     const int64_t width = part.dim(-1) * size;
+                     std::memcpy(at, bytes_of(part) + r * width, size_t(width));
+                     at += width;
+                   }
+                 }
+               });
   return y;
 }
 
@@ -114,23 +121,44 @@ Tensor permute(const Tensor& x, const std::vector<int>& order) {
   Tensor y = Tensor::empty(shape, x.dtype());
   if (y.numel() == 0) return y;
   if (rank == 0) return x;
+  // The plane of y spanned by its last axis and by the one along which x is contiguous is copied in
+  // square tiles, so that reading and writing both use whole cache lines. Each plane is an outer
+  // index over the other axes.
+  int along = rank - 1;
+  for (int i = rank - 1; i >= 0; --i)
+    if (step[i] == 1 && shape[i] > 1) along = i;
+  const bool rows = along == rank - 1;
+  std::vector<int64_t> y_step(static_cast<size_t>(rank), 1);
+  for (int i = rank - 2; i >= 0; --i) y_step[size_t(i)] = y_step[size_t(i) + 1] * shape[i + 1];
+  const int64_t n = shape[-1], m = rows ? 1 : shape[along];
+  const int64_t stride = step[-1], y_stride = y_step[size_t(along)];
+  constexpr int64_t tile = 32;
+  const int64_t strips = num_chunks(m, tile);
   dispatch_all(x.dtype(), [&]<class T>() {
-    const int64_t n = shape[-1], stride = step[-1];
-    const T* from = x.data<T>();
-    T* to = y.data<T>();
-    parallel_for(y.numel() / n, std::max<int64_t>(1, 16384 / n), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        int64_t at = 0, rest = row;
-        for (int axis = rank - 2; axis >= 0; --axis) {
-          at += rest % shape[axis] * step[axis];
-          rest /= shape[axis];
-        }
-        if (stride == 1)
-          std::copy_n(from + at, n, to + row * n);
-        else
-          for (int64_t i = 0; i < n; ++i) to[row * n + i] = from[at + i * stride];
-      }
-    });
+    const T* px = x.data<T>();
+    T* py = y.data<T>();
+    const int64_t unit = n * std::min(m, tile);
+    parallel_for(y.numel() / (n * m) * strips, std::max<int64_t>(1, 16384 / unit),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t u = begin; u < end; ++u) {
+                     int64_t rest = u / strips, from = 0, to = 0;
+                     for (int axis = rank - 2; axis >= 0; --axis) {
+                       if (axis == along) continue;
+                       from += rest % shape[axis] * step[axis];
+                       to += rest % shape[axis] * y_step[size_t(axis)];
+                       rest /= shape[axis];
+                     }
+                     if (rows && stride == 1) {
+                       std::copy_n(px + from, n, py + to);
+                       continue;
+                     }
+                     const int64_t j0 = u % strips * tile, j1 = std::min(m, j0 + tile);
+                     for (int64_t i0 = 0; i0 < n; i0 += tile)
+                       for (int64_t j = j0; j < j1; ++j)
+                         for (int64_t i = i0; i < std::min(n, i0 + tile); ++i)
+                           py[to + j * y_stride + i] = px[from + j + i * stride];
+                   }
+                 });
   });
   return y;
 }

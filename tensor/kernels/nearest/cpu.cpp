@@ -23,6 +23,7 @@ namespace cairn::kernels {
 namespace {
 
 /// The best rows of one query so far: greatest score first, among equals the smallest index first.
+/// The nearest row is among them unless more than `capacity` rows lie within rounding of it.
 template <class T>
 struct ShortList {
   static constexpr int capacity = 16;
