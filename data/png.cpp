@@ -9,6 +9,8 @@
 namespace cairn {
 namespace {
 
+constexpr char cut_short[] = "the file is cut short";
+
 /// What libpng and its callbacks need. libpng reports errors by longjmp, which runs no destructor:
 /// so a function that calls setjmp, and everything below it, holds only trivial locals, and all
 /// that owns memory lives here.
@@ -37,7 +39,7 @@ void on_warning(png_structp, png_const_charp) {}
 
 void on_read(png_structp png, png_bytep to, size_t size) {
   auto& r = *static_cast<Reader*>(png_get_io_ptr(png));
-  if (size > r.bytes.size() - r.position) png_error(png, "the file is cut short");
+  if (size > r.bytes.size() - r.position) png_error(png, cut_short);
   std::memcpy(to, r.bytes.data() + r.position, size);
   r.position += size;
 }
@@ -77,6 +79,19 @@ bool read_pixels(Reader& r) {
     r.orientation = detail::exif_orientation({exif, size});
 #endif
   return true;
+}
+
+/// Walks the chunks (length, type, data, CRC) up to IEND: true when all of them lie inside the
+/// file. libpng takes memory for some chunks as their length asks, before it looks for their data.
+bool is_whole(std::span<const uint8_t> bytes) {
+  for (size_t at = 8; bytes.size() - at >= 12;) {
+    const uint8_t* chunk = bytes.data() + at;
+    const size_t length = png_get_uint_32(chunk);
+    if (length > bytes.size() - at - 12) return false;
+    if (std::memcmp(chunk + 4, "IEND", 4) == 0) return true;
+    at += 12 + length;
+  }
+  return false;
 }
 
 struct Writer {
@@ -122,6 +137,7 @@ detail::Decoded detail::decode_png(std::span<const uint8_t> bytes, const ReadOpt
   const auto fail = [&](const auto&... text) {
     throw Error(ErrorId::format, "read_image", cat("'", name, "' is a damaged PNG: ", text...));
   };
+  if (!is_whole(bytes)) fail(cut_short);
   Reader r;
   r.bytes = bytes;
   r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, r.message, on_error, on_warning);

@@ -57,15 +57,15 @@ TEST_CASE("local_scale is the largest growth of a short step in any direction") 
 
 TEST_CASE("both views lie inside the photo and overlap, whatever the photo, at any difficulty") {
   for (const double difficulty : {0.0, 0.5, 1.0, 2.0})
-    for (const auto& [w, h] : {std::pair{640, 480}, {2000, 300}, {90, 70}, {16, 400}, {8, 8}})
+    for (const auto& photo : {std::pair{640, 480}, {2000, 300}, {90, 70}, {16, 400}, {8, 8}})
       for (uint64_t seed = 0; seed < 40; ++seed) {
+        const auto [w, h] = photo;
         Random random(seed, 5);
         ViewOptions o;
         o.difficulty = difficulty;
         o.height = 96;
         const Views v = sample_views(h, w, o, random);
-        CAPTURE(w);
-        CAPTURE(seed);
+        INFO("photo ", photo.first, " x ", photo.second, ", seed ", seed);
         for (const auto& view : {v.view0_to_photo, v.view1_to_photo})
           for (const auto& [x, y] : corners(o)) {
             const auto [px, py] = apply(view, x, y);

@@ -48,19 +48,31 @@ std::string decode_error(const Bytes& file, const ReadOptions& options = {}) {
   return error_of([&] { read_image_from_memory(file, options, "a.img"); });
 }
 
-/// A PNG that claims a size, with a right CRC, and has no pixels behind it.
-Bytes png_header(uint32_t width, uint32_t height) {
-  Bytes file = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R'};
-  for (const uint32_t v : {width, height})
+void append_chunk(Bytes& file, const std::string& type, const Bytes& data) {
+  const auto append = [&](uint32_t v) {
     for (int shift : {24, 16, 8, 0}) file.push_back(uint8_t(v >> shift));
-  for (const uint8_t v : {8, 0, 0, 0, 0}) file.push_back(v);
+  };
+  append(uint32_t(data.size()));
+  const size_t begin = file.size();
+  file.insert(file.end(), type.begin(), type.end());
+  file.insert(file.end(), data.begin(), data.end());
   uint32_t crc = ~0u;
-  for (size_t i = 12; i < file.size(); ++i) {
+  for (size_t i = begin; i < file.size(); ++i) {
     crc ^= file[i];
     for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
   }
-  for (int shift : {24, 16, 8, 0}) file.push_back(uint8_t(~crc >> shift));
-  for (const char c : {'\0', '\0', '\1', '\0', 'I', 'D', 'A', 'T'}) file.push_back(uint8_t(c));
+  append(~crc);
+}
+
+/// A PNG that claims a size, with right CRCs, and has no pixels: 57 bytes.
+Bytes hollow_png(uint32_t width, uint32_t height) {
+  Bytes file = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'}, header;
+  for (const uint32_t v : {width, height})
+    for (int shift : {24, 16, 8, 0}) header.push_back(uint8_t(v >> shift));
+  for (const uint8_t v : {8, 0, 0, 0, 0}) header.push_back(v);
+  append_chunk(file, "IHDR", header);
+  append_chunk(file, "IDAT", {});
+  append_chunk(file, "IEND", {});
   return file;
 }
 
@@ -240,10 +252,14 @@ TEST_CASE(
 TEST_CASE("a hostile size is refused from the header, before any memory is taken") {
   const int64_t before = memory_stats(Device::cpu).live;
   reset_peak_memory(Device::cpu);
-  CHECK(has(decode_error(png_header(60000, 60000)), "claims 60000 x 60000 pixels, more than"));
-  CHECK(has(decode_error(png_header(0x7fffffff, 0x7fffffff)), "claims 2147483647"));
-  CHECK(has(decode_error(png_header(0, 5)), "format: "));
-  CHECK(has(decode_error(png_header(16000, 16000)), "has only 41 bytes"));
+  CHECK(has(decode_error(hollow_png(60000, 60000)), "claims 60000 x 60000 pixels, more than"));
+  CHECK(has(decode_error(hollow_png(0x7fffffff, 0x7fffffff)), "claims 2147483647"));
+  CHECK(has(decode_error(hollow_png(0, 5)), "format: "));
+  CHECK(has(decode_error(hollow_png(16000, 16000)), "has only 57 bytes"));
+  Bytes exif = make_png(1, {{7}}, {PNG_COLOR_TYPE_GRAY, 8, PNG_INTERLACE_NONE, {}, make_exif(1)});
+  CHECK(decode_error(exif) == "no error");
+  exif[33] = 0x60;  // the chunk behind the header claims 1.5 GiB
+  CHECK(has(decode_error(exif), "cut short"));
   Bytes jpeg = encode_jpeg(noise(8, 8, 1));
   for (size_t i = 0; i + 8 < jpeg.size(); ++i)
     if (jpeg[i] == 0xff && jpeg[i + 1] == 0xc0) {  // the frame header: height and width
