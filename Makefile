@@ -1,6 +1,8 @@
 # The front door. `make help` lists the targets; CMakeLists.txt knows how things are built.
 SHELL := /bin/sh
 PREFIX ?= /usr/local
+SECONDS ?= 60
+comma := ,
 unexport MAKEFLAGS  # the build below chooses its own number of jobs
 
 # Looked up when a recipe runs, because `make deps` may have just installed it.
@@ -12,7 +14,7 @@ build = cmake -S . -B $(1) $(call generator,$(1)) $(if $(WERROR),-DCAIRN_WERROR=
 release = $(call build,build,$(1),-DCAIRN_BIN_DIR="$(CURDIR)/bin")
 ctest = ctest --output-on-failure --no-tests=error --timeout 900 $(jobs) --test-dir
 
-.PHONY: all deps demo test test-all everything bench asan ubsan tsan golden mutate clang doctor \
+.PHONY: all deps demo test test-all everything bench asan ubsan tsan golden mutate clang fuzz doctor \
   format format-check install clean help
 
 all: deps  ## build the libraries and the programs (bin/match, bin/train, ...)
@@ -57,6 +59,15 @@ mutate: everything  ## plant bugs one at a time; the tests must find each
 clang: deps  ## build with clang, warnings as errors
 	@.ci/deps clang
 	@$(call build,build/clang,all,-DCMAKE_CXX_COMPILER=clang++ -DCAIRN_WERROR=ON)
+
+fuzz: deps  ## feed damaged files to the readers, SECONDS=60 each, under the address sanitizer
+	@.ci/deps clang
+	@$(call build,build/fuzz,fuzz,-DCMAKE_CXX_COMPILER=clang++ \
+	  -DCAIRN_SANITIZE=address$(comma)fuzzer-no-link)
+	@for source in tests/fuzz/*.cpp; do name=$$(basename $$source .cpp); mkdir -p build/fuzz/$$name; \
+	  build/fuzz/tests/$$name -max_total_time=$(SECONDS) -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/$$name- build/fuzz/$$name \
+	    $$(ls -d tests/fuzz/$$name 2>/dev/null) || exit 1; done
 
 doctor:  ## say what is here and what is not, each line proven by running it
 	@.ci/doctor
