@@ -62,6 +62,8 @@ void add_options(CLI::App& app, Arguments& a) {
       ->group("Loss");
   app.add_option("--num-hn-samples", t.loss.num_hn_samples, "pixels searched for negatives")
       ->group("Loss");
+  app.add_option("--mining-warmup", t.mining_warmup, "steps over which that number grows from 64")
+      ->group("Loss");
   app.add_option("--pos-thresh", t.loss.pos_thresh, "squared distance")->group("Loss");
   app.add_option("--neg-thresh", t.loss.neg_thresh, "squared distance")->group("Loss");
   app.add_option("--neg-weight", t.loss.neg_weight)->group("Loss");

@@ -1,5 +1,6 @@
 #include "ucn/loss.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -31,13 +32,15 @@ struct View {
   Var rows;                       // all pixels of the batch as rows: N H W x C
   Var map;                        // the same as N H x W x C, for interpolation
   int64_t height, width, offset;  // offset: the element's first pixel among the rows
-  Tensor positions;               // K x 2: where the positives are, floored if so asked
+  Tensor truth;                   // K x 2: where the positives are
+  Tensor positions;               // the same, floored if so asked
 };
 
 View view_of(const Var& features, int64_t element, const Tensor& positions, bool floored) {
   const int64_t h = features.dim(1), w = features.dim(2), c = features.dim(3);
-  View v{reshape(features, {-1, c}), reshape(features, {-1, w, c}), h, w, element * h * w,
-         positions.clone()};
+  View v{
+      reshape(features, {-1, c}), reshape(features, {-1, w, c}), h, w, element * h * w, positions,
+      positions.clone()};
   if (floored)
     for (double& p : v.positions.span<double>()) p = std::floor(p);
   const double* p = v.positions.data<double>();
@@ -70,11 +73,6 @@ Var features_at_positions(const View& v, bool floored) {
   return l2_normalize(bilinear_sample(v.map, at), 1e-8);
 }
 
-/// Where the true match of each drawn positive lies: K x 2.
-Tensor positions_of(const View& v, const Tensor& chosen) {
-  return kernels::gather_rows(v.positions, chosen);
-}
-
 /// The mined negatives of one direction: for each row of `anchors` the nearest drawn pixel of
 /// `other`, and whether it is far enough from the true match there.
 struct Mined {
@@ -89,7 +87,7 @@ Mined mine(const Var& anchors, const View& other, const Tensor& pixels, const Te
   Tensor hardest = Tensor::empty({k}, DType::i64), far = Tensor::empty({k}, DType::u8);
   const Tensor nearest =
       kernels::nearest(anchors.value(), kernels::gather_rows(other.rows.value(), rows)).index;
-  const Tensor truth = positions_of(other, chosen);
+  const Tensor truth = kernels::gather_rows(other.positions, chosen);
   const double* t = truth.data<double>();
   for (int64_t i = 0; i < k; ++i) {
     const int64_t pixel = pixels.data<int64_t>()[nearest.data<int64_t>()[i]];
@@ -101,11 +99,10 @@ Mined mine(const Var& anchors, const View& other, const Tensor& pixels, const Te
   return {row_distance2(anchors, gather_rows(other.rows, hardest)), far};
 }
 
-/// Mean that is NaN, not 0, when nothing is selected: what the reference does.
+/// NaN, not 0, when nothing is selected, though without any gradient: what the reference does.
 Var reference_mean(const Var& x, const Tensor& mask) {
-  for (uint8_t m : mask.span<uint8_t>())
-    if (m) return masked_mean(x, mask);
-  return scale(sum(x), NAN);
+  const bool any = std::ranges::any_of(mask.span<uint8_t>(), [](uint8_t m) { return m != 0; });
+  return scale(masked_mean(x, mask), 1, any ? 0 : NAN);
 }
 
 /// Sum over pairs of each term, then the mean over the batch. `negatives` makes one pair's term
@@ -172,7 +169,8 @@ LossTerms contrastive(const Var& features0, const Var& features1,
           }
           return margin_mean(gather_rows(anchors, d.positives),
                              gather_rows(other.rows, shifted(pixels, other.offset)),
-                             positions_of(other, d.positives), places, o.radius, o.neg_thresh);
+                             kernels::gather_rows(other.truth, d.positives), places, o.radius,
+                             o.neg_thresh);
         };
         return scale(add(direction(p0, v1, d.pixels1), direction(p1, v0, d.pixels0)), 0.5);
       });

@@ -26,6 +26,7 @@ void each_setting(Options& o, F&& f) {
   f("radius", o.loss.radius, true);
   f("reference_masks", o.loss.reference_masks, true);
   f("floor_positions", o.loss.floor_positions, true);
+  f("mining_warmup", o.mining_warmup, true);
   f("iterations", o.iterations, false);
   f("seed", o.seed, true);
   f("batch", o.batch, true);

@@ -14,6 +14,10 @@ struct TrainOptions {
   ResUNetConfig model;
   LossOptions loss{.num_hn_samples = 8192};
   std::string loss_name = "hardest";  ///< hardest, contrastive
+  /// Mining the hardest of many pixels from the first step makes all features alike. So the pixels
+  /// searched grow, geometrically, from 64 to num_hn_samples over these steps (at most half of
+  /// all).
+  int64_t mining_warmup = 2000;
   int64_t iterations = 10000;
   uint64_t seed = 0;
   int64_t batch = 1;                ///< pairs in one pass of the network
@@ -22,7 +26,7 @@ struct TrainOptions {
   int64_t correspondences = 2048;   ///< drawn in each pair
   double difficulty = 1;            ///< of the warps, see data/geometry/views.h
   std::string optimizer = "adamw";  ///< adamw, adam, sgd
-  double lr = 2e-3, momentum = 0.8, weight_decay = 1e-4;
+  double lr = 1e-3, momentum = 0.8, weight_decay = 1e-4;
   std::string schedule = "cosine";  ///< cosine, exponential, constant
   int64_t warmup = 100;             ///< steps of a rising rate (cosine), at most a tenth of all
   double exp_gamma = 0.99;          ///< per 2000 steps (exponential)

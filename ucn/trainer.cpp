@@ -94,20 +94,30 @@ double Trainer::learning_rate() const {
   return options_.lr;
 }
 
+int64_t Trainer::pixels_searched() const {
+  constexpr double first = 64;
+  const double all = double(options_.loss.num_hn_samples);
+  const int64_t steps = std::min(options_.mining_warmup, options_.iterations / 2);
+  if (iteration_ >= steps || all <= first) return options_.loss.num_hn_samples;
+  return std::llround(first * std::pow(all / first, double(iteration_) / double(steps)));
+}
+
 LossTerms Trainer::forward_backward(int64_t step, int64_t micro, const std::vector<Pair>& pairs) {
   const Var features0 = (*network_)(stack(pairs, &Pair::image0));
   const Var features1 = (*network_)(stack(pairs, &Pair::image1));
   std::vector<Correspondences> matches;
   std::vector<LossDraws> draws;
+  LossOptions loss = options_.loss;
+  loss.num_hn_samples = pixels_searched();
   for (size_t b = 0; b < pairs.size(); ++b) {
     matches.push_back({pairs[b].positions0, pairs[b].positions1});
     const int64_t sample = (step * options_.iter_size + micro) * options_.batch + int64_t(b);
     Random random(options_.seed, loss_stream + uint64_t(sample));
-    draws.push_back(draw_for_loss(matches[b].count(), features0.shape(), features1.shape(),
-                                  options_.loss, random));
+    draws.push_back(
+        draw_for_loss(matches[b].count(), features0.shape(), features1.shape(), loss, random));
   }
   const LossTerms terms = (options_.loss_name == "contrastive" ? contrastive : hardest_contrastive)(
-      features0, features1, matches, draws, options_.loss);
+      features0, features1, matches, draws, loss);
   const Var total = scale(terms.total(options_.loss), 1 / double(options_.iter_size));
   if (total.requires_grad()) total.backward();
   return terms;

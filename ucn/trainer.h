@@ -53,6 +53,7 @@ class Trainer {
  private:
   LossTerms forward_backward(int64_t step, int64_t micro, const std::vector<Pair>& pairs);
   double learning_rate() const;
+  int64_t pixels_searched() const;
 
   TrainOptions options_;
   std::unique_ptr<ResUNet> network_;
