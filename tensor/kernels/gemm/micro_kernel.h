@@ -16,7 +16,9 @@ struct Tile {
   bool across_pixels = true;
   const int64_t* run_offset = nullptr;
   int64_t runs = 0, run_length = 0;
-  const T* b = nullptr;  ///< a packed panel: k x (lanes or 2 lanes, whichever holds `columns`)
+  /// A packed panel: k x width, width = lanes or 2 lanes, whichever holds `columns`. Aligned to
+  /// vectors, readable to the full width.
+  const T* b = nullptr;
   T* c = nullptr;
   const T* residual = nullptr;  ///< laid out as c (and may be c), or null
   int64_t c_step = 0;           ///< from row to row
