@@ -51,7 +51,7 @@ asan ubsan tsan: deps  ## the tests under the address, undefined behaviour or th
 
 golden: deps  ## compare with the reference's own numbers; GOLDEN_DIR=folder takes other files
 	@$(call release,test_golden)
-	@$(if $(GOLDEN_DIR),GOLDEN_DIR=$(abspath $(GOLDEN_DIR))) build/tests/test_golden
+	@GOLDEN_DIR="$(GOLDEN_DIR)" build/tests/test_golden --minimal
 
 mutate: everything  ## plant bugs one at a time; the tests must find each
 	@tests/mutate.sh $(ARGS)

@@ -74,7 +74,7 @@ Var gather_rows(const Var& x, const Tensor& index);
 /// Squared distance of each row of a to the same row of b: K x C, K x C -> K.
 Var row_distance2(const Var& a, const Var& b);
 /// Mean of (margin - d)^2 over all pairs of a row of a (K x C) and one of b (M x C) whose feature
-/// distance d = sqrt(||a_i - b_j||^2 + 1.19e-7) is below `margin` and whose positions (K x 2, M x
+/// distance d = sqrt(||a_i - b_j||^2 + 2^-23) is below `margin` and whose positions (K x 2, M x
 /// 2, f64) are more than `radius` apart; 0 if there is none. Scalar. No K x M matrix is stored.
 Var margin_mean(const Var& a, const Var& b, const Tensor& positions_a, const Tensor& positions_b,
                 double radius, double margin);

@@ -53,8 +53,8 @@ LossTerms hardest_contrastive(const Var& features0, const Var& features1,
                               std::span<const LossDraws> draws, const LossOptions& options);
 
 /// Contrastive loss (Choy et al., "Universal correspondence network", NIPS 2016): as above, but
-/// every drawn pixel outside the radius with d < neg_thresh, d = sqrt(d2 + 1.19e-7), is a negative
-/// and costs (neg_thresh - d)^2.
+/// every drawn pixel outside the radius with d < neg_thresh, d = sqrt(d2 + 2^-23), is a negative
+/// and costs (neg_thresh - d)^2. Floored or not, the radius is about the position itself.
 LossTerms contrastive(const Var& features0, const Var& features1,
                       std::span<const Correspondences> matches, std::span<const LossDraws> draws,
                       const LossOptions& options);

@@ -19,8 +19,8 @@ namespace {
 struct MarginMean {
   static constexpr auto name = "margin_mean";
   static constexpr int64_t block = 64;
-  static constexpr double eps = 1.19e-7;
-  Tensor positions_a, positions_b;  // f64
+  static constexpr double eps = 0x1p-23;  // float32's, as in the reference
+  Tensor positions_a, positions_b;        // f64
   double radius, margin;
 
   /// Calls f(i, j, d) for every counted pair of rows [begin, end) of a, in order.
