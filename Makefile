@@ -62,6 +62,9 @@ clang: deps  ## build with clang, warnings as errors
 
 fuzz: deps  ## feed damaged files to the readers, SECONDS=60 each, under the address sanitizer
 	@.ci/deps clang
+	@echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' | \
+	  clang++ -x c++ -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null || \
+	  .ci/deps libclang-rt-$$(clang++ -dumpversion | cut -d. -f1)-dev
 	@$(call build,build/fuzz,fuzz,-DCMAKE_CXX_COMPILER=clang++ \
 	  -DCAIRN_SANITIZE=address$(comma)fuzzer-no-link)
 	@for source in tests/fuzz/*.cpp; do name=$$(basename $$source .cpp); mkdir -p build/fuzz/$$name; \
