@@ -56,6 +56,7 @@ TEST_CASE("corresponding places show the same value in both views") {
     HomographyPairsOptions options = plain(channels);
     options.views.height = 96;  // not square: x and y must not be mixed up
     const HomographyPairs source(folder.path, options);
+    double right = 0, bottom = 0;
     for (uint64_t seed = 0; seed < 12; ++seed) {
       CAPTURE(seed);
       Random random(seed);
@@ -70,6 +71,8 @@ TEST_CASE("corresponding places show the same value in both views") {
                      *q = pair.positions1.data<double>() + 2 * i;
         CHECK_UNARY(p[0] == std::floor(p[0]) && p[1] == std::floor(p[1]));
         REQUIRE((q[0] >= 0 && q[0] <= 127 && q[1] >= 0 && q[1] <= 95));
+        right = std::max(right, q[0]);
+        bottom = std::max(bottom, q[1]);
         for (int64_t k = 0; k < channels; ++k) {
           const float a = sample(pair.image0, p[0], p[1], k),
                       b = sample(pair.image1, q[0], q[1], k);
@@ -80,6 +83,8 @@ TEST_CASE("corresponding places show the same value in both views") {
       CHECK(worst < 4 / 255.);  // curvature at different scales, and rounding of the levels
       CHECK(total / double(pair.positions0.numel() / 2 * channels) < 1 / 255.);
     }
+    CHECK(right > 126);  // all of view 1 is used
+    CHECK(bottom > 94);
   }
 }
 

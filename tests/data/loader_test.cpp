@@ -63,14 +63,18 @@ TEST_CASE("each epoch takes every index once, in an order of its own") {
   Numbers source;
   source.count = 50;
   Loader loader(source, 3, 0, 2);
-  std::set<std::vector<double>> orders;
+  std::set<std::vector<double>> orders, samples;
   for (int epoch = 0; epoch < 4; ++epoch) {
     std::vector<double> order;
-    for (const auto& sample : take(loader, 50)) order.push_back(sample[0]);
+    for (const auto& sample : take(loader, 50)) {
+      order.push_back(sample[0]);
+      samples.insert(sample);
+    }
     CHECK(std::set<double>(order.begin(), order.end()).size() == 50);
     orders.insert(order);
   }
   CHECK(orders.size() == 4);
+  CHECK(samples.size() == 200);  // an index looks different each time
 }
 
 TEST_CASE("an error waits for its turn, and the samples after it still come") {
