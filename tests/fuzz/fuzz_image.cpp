@@ -1,4 +1,4 @@
-// libFuzzer: whatever the bytes, read_image either gives an image or throws Error.
+// libFuzzer (`make fuzz`): whatever the bytes, read_image either gives an image or throws Error.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
