@@ -59,7 +59,7 @@ Results run(const TensorFile& file, const std::string& name) {
 }
 
 TEST_CASE("optimisers follow the reference's trajectories") {
-  check_files({"optim.safetensors"}, ".trajectory", [](const TensorFile& file, Report& report) {
+  check_files(".trajectory", [](const TensorFile& file, Report& report) {
     for (const auto& name : before(file, ".trajectory")) {
       report.begin(name);
       for (const auto& [what, ours] : run(file, name))

@@ -127,25 +127,24 @@ void check_network(const TensorFile& file, const std::string& key, const Network
 }
 
 TEST_CASE("networks give the reference's outputs, gradients and running statistics") {
-  check_files({"resunet.safetensors", "resunet_bn2f_shapes.safetensors"}, ".output",
-              [](const TensorFile& file, Report& report) {
-                std::map<std::string, std::vector<std::string>> cases;  // <Model>.<BxCxHxW>.<what>
-                for (const auto& t : file.tensors) {
-                  const size_t end = t.name.find('.', t.name.find('.') + 1);
-                  require(end != std::string::npos, ErrorId::format, "golden", "tensor ", t.name);
-                  cases[t.name.substr(0, end)].push_back(t.name.substr(end + 1));
-                }
-                for (const auto& [key, names] : cases) {
-                  report.begin(key);
-                  const size_t dot = key.find('.');
-                  const Tensor* output = file.find(key + ".eval.output");
-                  if (!output) output = &find(file, key + ".train.output");
-                  check_network(file, key,
-                                {key.substr(0, dot), shape_of(key.substr(dot + 1)), output->dim(1),
-                                 split(text(file, key + ".param_names"), ','), seed(file)},
-                                names, report);
-                }
-              });
+  check_files(".output", [](const TensorFile& file, Report& report) {
+    std::map<std::string, std::vector<std::string>> cases;  // <Model>.<BxCxHxW>.<what>
+    for (const auto& t : file.tensors) {
+      const size_t end = t.name.find('.', t.name.find('.') + 1);
+      require(end != std::string::npos, ErrorId::format, "golden", "tensor ", t.name);
+      cases[t.name.substr(0, end)].push_back(t.name.substr(end + 1));
+    }
+    for (const auto& [key, names] : cases) {
+      report.begin(key);
+      const size_t dot = key.find('.');
+      const Tensor* output = file.find(key + ".eval.output");
+      if (!output) output = &find(file, key + ".train.output");
+      check_network(file, key,
+                    {key.substr(0, dot), shape_of(key.substr(dot + 1)), output->dim(1),
+                     split(text(file, key + ".param_names"), ','), seed(file, key)},
+                    names, report);
+    }
+  });
 }
 
 }  // namespace
