@@ -24,9 +24,12 @@ deps:  ## install what the build needs and does not find (EXTRA="clang" adds to 
 	@.ci/deps $(EXTRA)
 
 demo: all  ## train a small network for a minute, match two photos, draw the matches
-	@bin/train --images data/demo/photos --out build/demo --seconds 60
-	@bin/match data/demo/pair/a.jpg data/demo/pair/b.jpg --weights build/demo/weights.safetensors \
-	  --draw build/demo/matches.png
+	@rm -rf build/demo
+	@echo "== Training from scratch for about a minute on twelve photos"
+	@bin/train --images data/demo/photos --out build/demo --iterations 200 --difficulty 0.5 \
+	  --num-hn-samples 256 --mining-warmup 0 --lr 2e-3 --log-every 20
+	@echo "== Matching two photos with the bundled weights"
+	@bin/match data/demo/pair/a.jpg data/demo/pair/b.jpg --out build/demo
 	@echo "The picture: build/demo/matches.png"
 
 everything: deps  ## build the tests too
