@@ -1,6 +1,7 @@
 // Everything here is derived from the one list of ops: a new op is tested by being in it.
 #include <doctest/doctest.h>
 
+#include <fstream>
 #include <set>
 #include <string>
 
@@ -130,4 +131,13 @@ TEST_CASE("anomaly mode names the op of a NaN that enters") {
       CHECK(std::string(e.what()).find("first at [") != std::string::npos);
     }
   });
+}
+
+TEST_CASE("the table in the docs has a row for every op of the list, and no other") {
+  std::ifstream file(CAIRN_SOURCE_DIR "/docs/operations.md");
+  std::set<std::string> rows, ops;
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("| `")) rows.insert(line.substr(3, line.find('`', 3) - 3));
+  for (const OpEntry& op : all_ops()) ops.insert(op.name);
+  CHECK(rows == ops);
 }
