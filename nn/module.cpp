@@ -55,10 +55,12 @@ void Module::to(DType type) {
     return t.dtype() == DType::f32 || t.dtype() == DType::f64;
   };
   visit("", [&](const std::string&, const Slot& s) {
-    if (s.parameter)
-      *s.parameter = Var(s.parameter->value().to(type), true);
-    else if (is_float(*s.buffer))
+    if (s.parameter) {
+      s.parameter->value_() = s.parameter->value().to(type);
+      s.parameter->zero_grad();
+    } else if (is_float(*s.buffer)) {
       *s.buffer = s.buffer->to(type);
+    }
   });
 }
 

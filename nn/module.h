@@ -43,7 +43,8 @@ class Module {
   /// Parameters and buffers: what a weight file holds. The tensors share storage with the module's
   /// own, in the layout used here (O x KH x KW x I).
   std::vector<NamedTensor> state() const;
-  /// Replaces every parameter and buffer by a copy of another float type; integers stay.
+  /// Makes every parameter and buffer of another float type; integers stay, gradients are dropped.
+  /// The Vars that parameters() gave remain the module's own, so optimisers may be made before.
   void to(DType type);
 
  protected:
@@ -63,6 +64,7 @@ class Module {
   const std::string& name() const { return name_; }
 
  private:
+  friend std::string summary(Module& module, const Shape& input);
   template <class F>
   void visit(const std::string& prefix, F&& f) const;
 
@@ -77,8 +79,10 @@ class Module {
   std::vector<std::unique_ptr<Module>> children_;
 };
 
-/// One line per layer: name, kind of its operation, shape of its result, parameters, MFLOP (two per
-/// multiply-add), and a line of totals, for an input of the given shape. Runs the network once.
+/// A line per operation: the layer it is in (blank: the module itself), shape of its result,
+/// parameters of the layer (at its first operation), MFLOP (two per multiply-add; convolutions and
+/// matrix products are counted), and a line of totals. Runs the network once in evaluation mode, on
+/// zeros of the given shape.
 std::string summary(Module& module, const Shape& input);
 
 }  // namespace cairn::nn

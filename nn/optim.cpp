@@ -10,12 +10,18 @@
 
 namespace cairn::nn {
 
+Optimizer::Optimizer(std::vector<NamedParameter> parameters, double rate)
+    : lr(rate), parameters_(std::move(parameters)), memory_(parameters_.size()) {}
+
 void Optimizer::step() {
-  ++steps_;
-  slots_.resize(parameters_.size(), std::vector<Tensor>(slot_names().size()));
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Var& p = parameters_[i].var;
-    if (p.grad().defined()) update(p.value_(), p.grad(), slots_[i]);
+    if (!p.grad().defined()) continue;
+    Memory& memory = memory_[i];
+    if (memory.steps++ == 0)
+      for (size_t k = 0; k < moment_names().size(); ++k)
+        memory.moments.push_back(Tensor::zeros(p.shape(), p.dtype(), p.value().device()));
+    update(p.value_(), p.grad(), memory);
   }
 }
 
@@ -24,76 +30,83 @@ void Optimizer::zero_grad() {
 }
 
 std::vector<NamedTensor> Optimizer::state() const {
-  std::vector<NamedTensor> all = {{"step", Tensor::from({}, std::vector<int64_t>{steps_})}};
-  const auto names = slot_names();
-  for (size_t i = 0; i < slots_.size(); ++i)
-    for (size_t k = 0; k < names.size(); ++k)
-      if (slots_[i][k].defined())
-        all.push_back({names[k] + "." + parameters_[i].name, slots_[i][k]});
+  std::vector<NamedTensor> all;
+  const auto names = moment_names();
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const auto& [steps, moments] = memory_[i];
+    if (steps == 0) continue;
+    all.push_back({"step." + parameters_[i].name, Tensor::from({}, std::vector<int64_t>{steps})});
+    for (size_t k = 0; k < moments.size(); ++k)
+      all.push_back({names[k] + "." + parameters_[i].name, moments[k]});
+  }
   return all;
 }
 
 void Optimizer::load_state(const std::vector<NamedTensor>& state) {
   std::map<std::string, Tensor> given;
   for (const auto& s : state) given[s.name] = s.tensor;
-  const auto take = [&](const std::string& name, const Tensor& like) {
+  const auto take = [&](const std::string& name, const Shape& shape, DType type) {
     const auto it = given.find(name);
-    if (it == given.end()) return Tensor();
-    require(it->second.shape() == like.shape() && it->second.dtype() == like.dtype(),
-            ErrorId::weights, "optimizer", name, " is ", it->second.shape(), " ",
-            it->second.dtype(), ", but the parameter is ", like.shape(), " ", like.dtype());
-    const Tensor t = it->second.clone();
+    require(it != given.end(), ErrorId::weights, "optimizer", "the state lacks ", name);
+    const Tensor t = std::move(it->second);
     given.erase(it);
-    return t;
+    require(t.shape() == shape && t.dtype() == type, ErrorId::weights, "optimizer", name, " is ",
+            t.shape(), " ", t.dtype(), ", but ", shape, " ", type, " is expected");
+    return t.clone();
   };
-  const Tensor step = take("step", Tensor::zeros({}, DType::i64));
-  require(step.defined(), ErrorId::weights, "optimizer", "the state has no step");
-  const auto names = slot_names();
-  std::vector<std::vector<Tensor>> slots;
-  for (const auto& p : parameters_) {
-    slots.emplace_back();
-    for (const auto& slot : names) slots.back().push_back(take(slot + "." + p.name, p.var.value()));
+  std::vector<Memory> memory(parameters_.size());
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const auto& [name, var] = parameters_[i];
+    if (!given.contains("step." + name)) continue;
+    memory[i].steps = take("step." + name, {}, DType::i64).data<int64_t>()[0];
+    require(memory[i].steps >= 1, ErrorId::weights, "optimizer", "step.", name, " is ",
+            memory[i].steps, ", but 1 or more is expected");
+    for (const auto& moment : moment_names())
+      memory[i].moments.push_back(take(moment + "." + name, var.shape(), var.dtype()));
   }
   require(given.empty(), ErrorId::weights, "optimizer", "the state holds ", given.begin()->first,
           ", which this optimiser does not have");
-  slots_ = std::move(slots);
-  steps_ = step.data<int64_t>()[0];
+  memory_ = std::move(memory);
 }
 
 namespace {
 
 class Sgd final : public Optimizer {
  public:
-  Sgd(std::vector<NamedParameter> parameters, double lr, const SgdOptions& o)
-      : Optimizer(std::move(parameters), lr), o_(o) {
+  Sgd(std::vector<NamedParameter> parameters, double rate, const SgdOptions& o)
+      : Optimizer(std::move(parameters), rate), o_(o) {
+    require(o.momentum >= 0, ErrorId::argument, "sgd", "the momentum is ", o.momentum);
     require(!o.nesterov || (o.momentum > 0 && o.dampening == 0), ErrorId::argument, "sgd",
             "Nesterov momentum needs a momentum and no dampening");
   }
 
  private:
-  void update(Tensor& p, const Tensor& grad, std::vector<Tensor>& slots) override {
-    Tensor& v = slots[0];
-    const bool first = !v.defined();
-    if (first && o_.momentum != 0) v = Tensor::empty(p.shape(), p.dtype(), p.device());
-    kernels::sgd_(p, grad, v, {lr, o_.momentum, o_.dampening, o_.weight_decay, o_.nesterov, first});
+  void update(Tensor& p, const Tensor& grad, Memory& memory) override {
+    Tensor none;
+    kernels::sgd_(p, grad, memory.moments.empty() ? none : memory.moments[0],
+                  {lr, o_.momentum, o_.dampening, o_.weight_decay, o_.nesterov, memory.steps == 1});
   }
-  std::vector<std::string> slot_names() const override { return {"momentum"}; }
+  std::vector<std::string> moment_names() const override {
+    return o_.momentum != 0 ? std::vector<std::string>{"momentum"} : std::vector<std::string>{};
+  }
   SgdOptions o_;
 };
 
 class Adam final : public Optimizer {
  public:
-  Adam(std::vector<NamedParameter> parameters, double lr, const AdamOptions& o)
-      : Optimizer(std::move(parameters), lr), o_(o) {}
+  Adam(std::vector<NamedParameter> parameters, double rate, const AdamOptions& o)
+      : Optimizer(std::move(parameters), rate), o_(o) {
+    for (double beta : {o.beta1, o.beta2})
+      require(beta >= 0 && beta < 1, ErrorId::argument, "adam", "a beta is ", beta,
+              ", not in [0, 1)");
+  }
 
  private:
-  void update(Tensor& p, const Tensor& grad, std::vector<Tensor>& slots) override {
-    for (Tensor& s : slots)
-      if (!s.defined()) s = Tensor::zeros(p.shape(), p.dtype(), p.device());
-    kernels::adam_(p, grad, slots[0], slots[1],
-                   {lr, o_.beta1, o_.beta2, o_.eps, o_.weight_decay, o_.decoupled, steps()});
+  void update(Tensor& p, const Tensor& grad, Memory& memory) override {
+    kernels::adam_(p, grad, memory.moments[0], memory.moments[1],
+                   {lr, o_.beta1, o_.beta2, o_.eps, o_.weight_decay, o_.decoupled, memory.steps});
   }
-  std::vector<std::string> slot_names() const override { return {"mean", "variance"}; }
+  std::vector<std::string> moment_names() const override { return {"mean", "variance"}; }
   AdamOptions o_;
 };
 
@@ -131,8 +144,8 @@ Schedule cosine_lr(double lr, int64_t total, int64_t warmup, double final_lr) {
           " steps of warm-up in ", total);
   return [=](int64_t step) {
     if (step < warmup) return lr * double(step + 1) / double(warmup);
-    const double done =
-        std::min(1.0, double(step - warmup) / double(std::max<int64_t>(1, total - warmup)));
+    if (step >= total) return final_lr;
+    const double done = double(step - warmup) / double(total - warmup);
     return final_lr + (lr - final_lr) * 0.5 * (1 + std::cos(std::numbers::pi * done));
   };
 }
@@ -142,7 +155,7 @@ double clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_
   for (const auto& p : parameters)
     if (p.var.grad().defined()) square += std::pow(kernels::norm(p.var.grad()), 2);
   const double norm = std::sqrt(square);
-  if (norm > max_norm)
+  if (norm > max_norm && std::isfinite(norm))
     for (const auto& p : parameters)
       if (Var v = p.var; v.grad().defined())
         v.set_grad(kernels::affine(v.grad(), max_norm / norm, 0));

@@ -13,32 +13,35 @@ namespace cairn::nn {
 /// Updates parameters in place from their gradients; a parameter without one is left alone.
 class Optimizer {
  public:
-  explicit Optimizer(std::vector<NamedParameter> parameters, double lr)
-      : lr(lr), parameters_(std::move(parameters)) {}
+  Optimizer(std::vector<NamedParameter> parameters, double lr);
   virtual ~Optimizer() = default;
 
   /// One step at the present `lr`.
   void step();
   void zero_grad();
 
-  /// Everything that a resumed run needs besides the parameters: the number of steps and a tensor
-  /// per parameter and moment, named step, momentum.<parameter>, ...
+  /// Everything that a resumed run needs besides the parameters: for each parameter that was ever
+  /// updated, how often (step.<parameter>) and its moments (momentum.<parameter>, ...).
   std::vector<NamedTensor> state() const;
-  /// Takes what state() gave. Throws ErrorId::weights when a name or shape does not fit.
+  /// Takes copies of what state() gave. Throws ErrorId::weights when a name, shape or type does not
+  /// fit; the optimiser is unchanged then.
   void load_state(const std::vector<NamedTensor>& state);
 
   double lr;  ///< set it before each step from a Schedule
 
  protected:
-  /// Updates one parameter; slots are its moments, undefined until they are first needed.
-  virtual void update(Tensor& p, const Tensor& grad, std::vector<Tensor>& slots) = 0;
-  virtual std::vector<std::string> slot_names() const = 0;
-  int64_t steps() const { return steps_; }  ///< 1 during the first step
+  /// What is remembered of one parameter.
+  struct Memory {
+    int64_t steps = 0;            // its own, for it may have had no gradient in some
+    std::vector<Tensor> moments;  // one for each of moment_names(), zeros at first
+  };
+  /// Updates one parameter; memory.steps is 1 during its first update.
+  virtual void update(Tensor& p, const Tensor& grad, Memory& memory) = 0;
+  virtual std::vector<std::string> moment_names() const = 0;
 
  private:
   std::vector<NamedParameter> parameters_;
-  std::vector<std::vector<Tensor>> slots_;
-  int64_t steps_ = 0;
+  std::vector<Memory> memory_;
 };
 
 struct SgdOptions {
@@ -62,10 +65,12 @@ using Schedule = std::function<double(int64_t step)>;
 Schedule constant_lr(double lr);
 Schedule exponential_lr(double lr, double gamma);              ///< lr gamma^step
 Schedule step_lr(double lr, double gamma, int64_t step_size);  ///< lr gamma^floor(step / step_size)
-/// Linear from 0 over `warmup` steps, then half a cosine down to final_lr at step `total`.
+/// lr (step + 1) / warmup for `warmup` steps, then half a cosine from lr down to final_lr at step
+/// `total`, where it stays.
 Schedule cosine_lr(double lr, int64_t total, int64_t warmup = 0, double final_lr = 0);
 
-/// Scales all gradients so that their joint L2 norm is at most max_norm; returns the norm before.
+/// Scales all gradients so that their joint L2 norm is at most max_norm; returns the norm before. A
+/// norm that is not finite is returned, and changes nothing.
 double clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm);
 
 }  // namespace cairn::nn

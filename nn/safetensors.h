@@ -20,17 +20,20 @@ struct TensorFile {
 };
 
 /// Reads a whole file. Throws ErrorId::io, or ErrorId::format naming what is wrong: lengths,
-/// offsets, overlaps, gaps, unknown dtypes and sizes are all checked before anything is allocated.
+/// offsets, overlaps, gaps, unknown dtypes, sizes and names given twice are all checked before any
+/// tensor is allocated. BOOL is read as u8.
 TensorFile load_safetensors(const std::string& path);
 TensorFile parse_safetensors(std::span<const uint8_t> bytes, const std::string& origin);
 
-/// Writes atomically. Throws ErrorId::io when the disk is full or the folder read-only.
+/// Writes atomically. Throws ErrorId::io when the disk is full or the folder read-only, and
+/// ErrorId::argument for an undefined tensor or a name used twice.
 void save_safetensors(const std::string& path, const TensorFile& file);
 
 /// A module's state in PyTorch's layouts (4-D weights O x I x KH x KW), ready to be saved.
 std::vector<NamedTensor> export_state(const Module& module);
 /// Copies tensors in PyTorch's layouts into a module. Throws ErrorId::weights, naming the layer and
-/// both shapes, if one is missing, superfluous or of another shape; the module is unchanged then.
+/// both shapes, if one is missing, superfluous, of another shape, or an integer where the model has
+/// a float; the module is unchanged then.
 void import_state(Module& module, const std::vector<NamedTensor>& state, const std::string& origin);
 
 }  // namespace cairn::nn
