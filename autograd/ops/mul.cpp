@@ -1,5 +1,5 @@
-#include "autograd/op.h"
 #include "autograd/ops.h"
+#include "autograd/ops/arithmetic.h"
 #include "tensor/kernels/elementwise/elementwise.h"
 
 namespace cairn {
@@ -16,14 +16,7 @@ struct Mul {
     return {s.needs(0) ? kernels::mul(dy, s[1]) : Tensor(),
             s.needs(1) ? kernels::mul(dy, s[0]) : Tensor()};
   }
-  static Samples samples() {
-    const auto run = [](const std::vector<Var>& v) { return mul(v[0], v[1]); };
-    return {{"equal shapes", {{{2, 3, 5, 4}}, {{2, 3, 5, 4}}}, run},
-            {"a row against a matrix", {{{3, 4}}, {{4}}}, run},
-            {"both stretch", {{{2, 1, 4}}, {{3, 1}}}, run},
-            {"a scalar", {{{2, 3}}, {{}}}, run},
-            {"no elements", {{{0, 3}}, {{3}}}, run}};
-  }
+  static Samples samples() { return broadcast_samples(mul); }
 };
 
 }  // namespace
