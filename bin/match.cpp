@@ -5,7 +5,6 @@
 #include "bin/program.h"
 #include "tensor/file.h"
 #include "tensor/kernels/elementwise/elementwise.h"
-#include "tensor/parallel.h"
 #include "ucn/keypoints.h"
 #include "ucn/matcher.h"
 #include "ucn/photo.h"
@@ -18,45 +17,50 @@ using namespace cairn::ucn;
 namespace {
 
 struct Arguments {
-  std::string photo0, photo1, out = ".", weights, device = "cpu", draw = "points";
-  std::string mode = "all", keypoints = "corners";
-  int threads = 0;
+  std::string photo0, photo1, out = ".", weights;
+  std::string draw = "points", mode = "all", keypoints = "corners";
   uint64_t seed = 0;
   bool one_way = false, no_exif = false;
+  Machine machine;
   PhotoOptions photo{.max_size = 1024};
   KeypointOptions detect;
   MatcherOptions match;
 };
 
 void add_options(CLI::App& app, Arguments& a) {
+  using CLI::IsMember;
   app.option_defaults()->always_capture_default();
-  app.add_option("A", a.photo0, "a photo (PNG or JPEG)")->required()->group("Photos");
-  app.add_option("B", a.photo1, "another")->required()->group("Photos");
-  app.add_flag("--no-exif", a.no_exif, "leave the photos as they are stored")->group("Photos");
+  app.option_defaults()->group("Photos");
+  app.add_option("A", a.photo0, "a photo (PNG or JPEG)")->required();
+  app.add_option("B", a.photo1, "another")->required();
+  app.add_flag("--no-exif", a.no_exif, "leave the photos as they are stored");
   app.add_option("--max-size", a.photo.max_size, "longer photos are reduced to it; 0: never")
-      ->group("Photos");
-  app.add_option("--scale", a.photo.scale, "resize the photos")->group("Photos");
+      ->check(not_negative());
+  app.add_option("--scale", a.photo.scale, "resize the photos")
+      ->check(number("above 0 and at most 8", [](double v) { return v > 0 && v <= 8; }));
 
-  app.add_option("--out", a.out, "folder for matches.csv and matches.png")->group("Result");
-  app.add_option("--draw", a.draw, "points or lines")->group("Result");
+  app.option_defaults()->group("Result");
+  app.add_option("--out", a.out, "folder for matches.csv and matches.png")->type_name("DIR");
+  app.add_option("--draw", a.draw, "points or lines")->check(IsMember({"points", "lines"}));
 
+  app.option_defaults()->group("Matching");
   app.add_option("--weights", a.weights, "of the network; default: the bundled ones")
-      ->group("Matching");
+      ->type_name("FILE");
   app.add_option("--mode", a.mode, "keypoints of A with: keypoints of B, all pixels; or all_all")
-      ->group("Matching");
-  app.add_option("--keypoints", a.keypoints, "corners or grid")->group("Matching");
-  app.add_option("--max-keypoints", a.detect.max_keypoints)->group("Matching");
-  app.add_flag("--one-way", a.one_way, "no reciprocity test")->group("Matching");
-  app.add_flag("--stability", a.match.stability, "search back from a pixel moved by +-1")
-      ->group("Matching");
+      ->check(IsMember({"keypoints", "all", "all_all"}));
+  app.add_option("--keypoints", a.keypoints, "corners or grid")
+      ->check(IsMember({"corners", "grid"}));
+  app.add_option("--max-keypoints", a.detect.max_keypoints, "at most so many in each photo")
+      ->check(positive());
+  app.add_flag("--one-way", a.one_way, "no reciprocity test");
+  app.add_flag("--stability", a.match.stability, "search back from a pixel moved by +-1");
   app.add_option("--radius", a.match.radius, "px: how near the search back must return")
-      ->group("Matching");
+      ->check(positive());
   app.add_option("--ratio", a.match.ratio, "nearest / second nearest below it; 1: off")
-      ->group("Matching");
-  app.add_option("--seed", a.seed, "of the stability test")->group("Matching");
+      ->check(positive());
+  app.add_option("--seed", a.seed, "of the stability test")->check(not_negative());
 
-  app.add_option("--device", a.device, "cpu or cuda")->group("Machine");
-  app.add_option("--threads", a.threads, "0: all cores")->group("Machine");
+  a.machine.add_options(app, "Machine");
 }
 
 /// Where the weights that come with the program lie: beside a checkout's bin/, or installed.
@@ -135,21 +139,10 @@ Tensor picture_of(std::vector<Match> matches, const Photo& p0, const Photo& p1, 
 }
 
 int run(Arguments& a) {
-  require(a.device == "cpu" || a.device == "cuda", ErrorId::usage, "match", "no device '", a.device,
-          "'; there is cpu, cuda");
-  require(a.keypoints == "corners" || a.keypoints == "grid", ErrorId::usage, "match",
-          "no keypoints '", a.keypoints, "'; there is corners, grid");
-  require(a.photo.scale > 0 && a.photo.scale <= 8, ErrorId::usage, "match",
-          "--scale must lie above 0 and not above 8, not ", a.photo.scale);
-  require(a.detect.max_keypoints > 0, ErrorId::usage, "match", "--max-keypoints must be positive");
-  require(a.match.radius > 0 && a.match.ratio > 0, ErrorId::usage, "match",
-          "--radius and --ratio must be positive");
-  if (a.device == "cuda") Tensor::empty({1}, DType::f32, Device::cuda);  // says why not
-  if (a.threads > 0) set_num_threads(a.threads);
+  a.machine.use();
   a.match.mode = match_mode(a.mode);
   a.match.reciprocity = !a.one_way;
   a.photo.respect_exif = !a.no_exif;
-  const MatchStyle style = match_style(a.draw);
 
   Stages stage;
   const Weights weights = stage(
@@ -159,6 +152,9 @@ int run(Arguments& a) {
     return std::pair(read_photo(a.photo0, network.config().inputs, a.photo),
                      read_photo(a.photo1, network.config().inputs, a.photo));
   });
+  std::error_code error;  // now, because what follows takes long
+  std::filesystem::create_directories(a.out, error);
+  require(!error, ErrorId::io, "match", "cannot make the folder '", a.out, "': ", error.message());
   const Tensor features0 =
       stage("features of A", [&] { return extract_features(network, photo0.pixels); });
   const Tensor features1 =
@@ -170,12 +166,10 @@ int run(Arguments& a) {
     return match(features0, features1, keypoints0, keypoints1, a.match, random);
   });
 
-  std::error_code error;
-  std::filesystem::create_directories(a.out, error);
-  require(!error, ErrorId::io, "match", "cannot make the folder ", a.out, ": ", error.message());
   stage("writing", [&] {
+    const Tensor picture = picture_of(result.matches, photo0, photo1, match_style(a.draw));
+    write_png(a.out + "/matches.png", picture);
     write_file_atomically(a.out + "/matches.csv", csv_of(result.matches, photo0, photo1), "match");
-    write_png(a.out + "/matches.png", picture_of(result.matches, photo0, photo1, style));
     return 0;
   });
 
@@ -196,7 +190,8 @@ int run(Arguments& a) {
   if (a.match.reciprocity || a.match.stability)
     std::printf("  after the search back  %lld\n", (long long)result.kept);
   std::printf("time\n%s", stage.lines().c_str());
-  std::printf("peak memory              %.0f MB\n", double(memory_stats(Device::cpu).peak) / 1e6);
+  std::printf("peak memory              %.0f MB, of which tensors %.0f MB\n",
+              peak_resident_memory() / 1e6, double(memory_stats(Device::cpu).peak) / 1e6);
   std::printf("%s/matches.csv\n%s/matches.png\n", a.out.c_str(), a.out.c_str());
   return done;
 }

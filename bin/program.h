@@ -1,18 +1,107 @@
-// What all programs share: exit codes, one line for an error, help that shows defaults.
+// What all programs share: exit codes, one line for an error, help, the machine's flags.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cmath>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "tensor/error.h"
+#include "tensor/parallel.h"
+#include "tensor/tensor.h"
 
 namespace cairn {
 
+inline constexpr const char* version = "0.1.0";  // as in CMakeLists.txt
+
 /// Exit codes: 0 done, 1 failed, 2 bad usage.
 enum ExitCode { done = 0, failed = 1, bad_usage = 2 };
+
+/// A usage line, then the groups of options: name, what it takes, what it does, [its default].
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() {
+    column_width(30);
+    label("TEXT", "NAME");
+    label("INT", "N");
+    label("UINT", "N");
+    label("FLOAT", "X");
+  }
+  std::string make_help(const CLI::App* app, std::string, CLI::AppFormatMode) const override {
+    std::string usage = app->get_name(), groups;
+    for (const CLI::Option* o : app->get_options())
+      if (o->get_required())
+        usage += " " + make_option_name(o, o->get_positional()) +
+                 (o->get_positional() ? "" : make_option_opts(o));
+    for (const std::string& group : app->get_groups()) {
+      groups += "\n" + group + "\n";
+      for (const CLI::Option* o :
+           app->get_options([&](const CLI::Option* o) { return o->get_group() == group; }))
+        groups += make_option(o, o->get_positional());
+    }
+    return app->get_description() + "\nUsage: " + usage + " [options]\n" + groups;
+  }
+  std::string make_option_opts(const CLI::Option* o) const override {
+    if (o->get_type_size() == 0 || o->get_positional()) return "";
+    const std::string type = o->get_type_name();  // followed by :what the checks say
+    return " " + get_label(type.substr(0, type.find(':')));
+  }
+  std::string make_option_desc(const CLI::Option* o) const override {
+    const std::string text = o->get_default_str();
+    return o->get_description() + (text.empty() ? "" : " [" + text + "]");
+  }
+};
+
+/// Checks of an option's value.
+inline CLI::Validator number(const char* what, bool (*ok)(double)) {
+  return CLI::Validator(
+      [=](std::string& text) {
+        char* end = nullptr;
+        const double v = std::strtod(text.c_str(), &end);
+        return *end == 0 && ok(v) ? "" : std::string("must be ") + what + ", not " + text;
+      },
+      "");
+}
+inline CLI::Validator positive() {
+  return number("positive", [](double v) { return v > 0 && std::isfinite(v); });
+}
+inline CLI::Validator not_negative() {
+  return number("0 or more", [](double v) { return v >= 0 && std::isfinite(v); });
+}
+
+/// The flags about the machine.
+struct Machine {
+  std::string device = "cpu";
+  int threads = 0;
+
+  void add_options(CLI::App& app, const std::string& group) {
+    app.add_option("--device", device, "cpu or cuda")
+        ->check(CLI::IsMember({"cpu", "cuda"}))
+        ->group(group);
+    app.add_option("--threads", threads, "0: all cores")
+        ->check(number("a number from 0 to 1024", [](double v) { return v >= 0 && v <= 1024; }))
+        ->group(group);
+  }
+  /// Throws ErrorId::device when this build does not have the device.
+  void use() const {
+    if (device == "cuda") Tensor::empty({1}, DType::f32, Device::cuda);
+    if (threads > 0) set_num_threads(threads);
+  }
+};
+
+/// The most memory the process has held, in bytes, as the system counts it; 0 if it does not say.
+inline double peak_resident_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return 1024 * std::atof(line.c_str() + 6);
+  return 0;
+}
 
 /// Adds the options, parses the command line, then runs `body`. Every error becomes one line on
 /// stderr.
@@ -27,13 +116,22 @@ inline int run_program(CLI::App& app, int argc, char** argv, const std::function
     std::fprintf(stderr, "%s%s\n", line.starts_with(name + ":") ? "" : (name + ": ").c_str(),
                  line.c_str());
   };
-  app.get_formatter()->column_width(34);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error like a full disk
+  app.formatter(std::make_shared<HelpFormatter>());
   try {
     options();
+    app.set_help_flag("-h,--help", "this text")->group("Help");
+    app.set_version_flag("--version", name + " (cairn) " + version, "the version")->group("Help");
     app.parse(argc, argv);
-    return body();
+    const int code = body();
+    require(std::fflush(stdout) == 0 && !std::ferror(stdout), ErrorId::io, name,
+            "cannot write to the standard output");
+    return code;
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
+    return done;
+  } catch (const CLI::CallForVersion& e) {
+    std::puts(e.what());
     return done;
   } catch (const CLI::Error& e) {
     say(std::string(e.what()) + " (" + name + " --help shows the options)");
@@ -41,10 +139,12 @@ inline int run_program(CLI::App& app, int argc, char** argv, const std::function
   } catch (const Error& e) {
     say(e.what());
     return e.id() == ErrorId::usage ? bad_usage : failed;
+  } catch (const std::bad_alloc&) {
+    say("out of memory");
   } catch (const std::exception& e) {
     say(e.what());
-    return failed;
   }
+  return failed;
 }
 
 }  // namespace cairn

@@ -7,7 +7,7 @@
 
 #include "bin/program.h"
 #include "tensor/file.h"
-#include "tensor/parallel.h"
+#include "ucn/run_folder.h"
 #include "ucn/run_log.h"
 #include "ucn/trainer.h"
 
@@ -20,8 +20,7 @@ volatile std::sig_atomic_t interrupted = 0;
 
 struct Arguments {
   std::string out;
-  std::string device = "cpu";
-  int threads = 0;
+  Machine machine;
   bool color = false, resume = false;
   TrainOptions train;
 };
@@ -29,58 +28,55 @@ struct Arguments {
 void add_options(CLI::App& app, Arguments& a) {
   TrainOptions& t = a.train;
   app.option_defaults()->always_capture_default();
+  app.option_defaults()->group("Run");
   app.add_option("--images", t.images, "folder of photos (searched with its subfolders)")
-      ->group("Run");
+      ->type_name("DIR");
   app.add_option("--out", a.out, "folder of the run: weights, checkpoints, log")
       ->required()
-      ->group("Run");
-  app.add_flag("--resume", a.resume, "continue what is in --out")->group("Run");
-  app.add_option("--iterations", t.iterations, "optimiser steps")->group("Run");
-  app.add_option("--seed", t.seed, "of everything random")->group("Run");
-  app.add_option("--checkpoint-every", t.checkpoint_every, "steps between checkpoints")
-      ->group("Run");
-  app.add_option("--log-every", t.log_every, "steps between lines of the log")->group("Run");
-  app.add_option("--device", a.device, "cpu or cuda")->group("Run");
-  app.add_option("--threads", a.threads, "0: all cores")->group("Run");
-  app.add_option("--loader-threads", t.loader_threads, "make pairs ahead")->group("Run");
-  app.add_flag("--anomaly", t.anomaly, "check every value for NaN (slow)")->group("Run");
+      ->type_name("RUN");
+  app.add_flag("--resume", a.resume, "continue what is in RUN, with its settings");
+  app.add_option("--iterations", t.iterations, "optimiser steps");
+  app.add_option("--seed", t.seed, "of everything random")->check(not_negative());
+  app.add_option("--checkpoint-every", t.checkpoint_every, "steps between checkpoints");
+  app.add_option("--log-every", t.log_every, "steps between lines of the log");
+  a.machine.add_options(app, "Run");
+  app.add_option("--loader-threads", t.loader_threads, "make pairs ahead; 0: none");
+  app.add_flag("--anomaly", t.anomaly, "check every value for NaN (slow)");
 
-  app.add_option("--model", t.model.model, "ResUNetBN2, ...B, C, D, D2, D3, E, F, G, G2, G3, H")
-      ->group("Network");
-  app.add_option("--outputs", t.model.outputs, "feature channels")->group("Network");
-  app.add_flag("--color", a.color, "three input channels, not one")->group("Network");
-  app.add_option("--bn-momentum", t.model.bn_momentum, "of the stem's norms")->group("Network");
+  app.option_defaults()->group("Network");
+  app.add_option("--model", t.model.model, "ResUNetBN2, ...B, C, D, D2, D3, E, F, G, G2, G3, H");
+  app.add_option("--outputs", t.model.outputs, "feature channels");
+  app.add_flag("--color", a.color, "three input channels, not one");
+  app.add_option("--bn-momentum", t.model.bn_momentum, "of the stem's norms");
 
-  app.add_option("--crop", t.crop, "views are CROP x CROP pixels")->group("Data");
-  app.add_option("--batch", t.batch, "pairs in one pass")->group("Data");
-  app.add_option("--iter-size", t.iter_size, "passes added up to one step")->group("Data");
-  app.add_option("--correspondences", t.correspondences, "drawn in each pair")->group("Data");
-  app.add_option("--difficulty", t.difficulty, "of the warps; 0: none")->group("Data");
+  app.option_defaults()->group("Data");
+  app.add_option("--crop", t.crop, "views are CROP x CROP pixels");
+  app.add_option("--batch", t.batch, "pairs in one pass");
+  app.add_option("--iter-size", t.iter_size, "passes added up to one step");
+  app.add_option("--correspondences", t.correspondences, "drawn in each pair");
+  app.add_option("--difficulty", t.difficulty, "of the warps; 0: none");
 
-  app.add_option("--loss", t.loss_name, "hardest or contrastive")->group("Loss");
-  app.add_option("--num-pos", t.loss.num_pos, "correspondences with mined negatives")
-      ->group("Loss");
-  app.add_option("--num-hn-samples", t.loss.num_hn_samples, "pixels searched for negatives")
-      ->group("Loss");
-  app.add_option("--mining-warmup", t.mining_warmup, "steps over which that number grows from 64")
-      ->group("Loss");
-  app.add_option("--pos-thresh", t.loss.pos_thresh, "squared distance")->group("Loss");
-  app.add_option("--neg-thresh", t.loss.neg_thresh, "squared distance")->group("Loss");
-  app.add_option("--neg-weight", t.loss.neg_weight)->group("Loss");
-  app.add_option("--radius", t.loss.radius, "px: nearer is no negative")->group("Loss");
-  app.add_flag("--reference-masks", t.loss.reference_masks, "Open-UCN's swapped masks")
-      ->group("Loss");
-  app.add_flag("--floor-positions", t.loss.floor_positions, "Open-UCN's whole pixels")
-      ->group("Loss");
+  app.option_defaults()->group("Loss");
+  app.add_option("--loss", t.loss_name, "hardest or contrastive");
+  app.add_option("--num-pos", t.loss.num_pos, "correspondences with mined negatives");
+  app.add_option("--num-hn-samples", t.loss.num_hn_samples, "pixels searched for negatives");
+  app.add_option("--mining-warmup", t.mining_warmup, "steps over which that number grows from 64");
+  app.add_option("--pos-thresh", t.loss.pos_thresh, "squared distance");
+  app.add_option("--neg-thresh", t.loss.neg_thresh, "squared distance");
+  app.add_option("--neg-weight", t.loss.neg_weight, "of the negatives in the sum");
+  app.add_option("--radius", t.loss.radius, "px: nearer is no negative");
+  app.add_flag("--reference-masks", t.loss.reference_masks, "Open-UCN's swapped masks");
+  app.add_flag("--floor-positions", t.loss.floor_positions, "Open-UCN's whole pixels");
 
-  app.add_option("--optimizer", t.optimizer, "adamw, adam or sgd")->group("Optimiser");
-  app.add_option("--lr", t.lr, "learning rate")->group("Optimiser");
-  app.add_option("--schedule", t.schedule, "cosine, exponential or constant")->group("Optimiser");
-  app.add_option("--warmup", t.warmup, "steps of a rising rate (cosine)")->group("Optimiser");
-  app.add_option("--exp-gamma", t.exp_gamma, "per 2000 steps (exponential)")->group("Optimiser");
-  app.add_option("--momentum", t.momentum, "of sgd")->group("Optimiser");
-  app.add_option("--weight-decay", t.weight_decay)->group("Optimiser");
-  app.add_option("--clip", t.clip, "largest gradient norm; 0: none")->group("Optimiser");
+  app.option_defaults()->group("Optimiser");
+  app.add_option("--optimizer", t.optimizer, "adamw, adam or sgd");
+  app.add_option("--lr", t.lr, "learning rate");
+  app.add_option("--schedule", t.schedule, "cosine, exponential or constant");
+  app.add_option("--warmup", t.warmup, "steps of a rising rate (cosine)");
+  app.add_option("--exp-gamma", t.exp_gamma, "per 2000 steps (exponential)");
+  app.add_option("--momentum", t.momentum, "of sgd");
+  app.add_option("--weight-decay", t.weight_decay, "of every parameter");
+  app.add_option("--clip", t.clip, "largest gradient norm; 0: no limit");
 }
 
 std::string duration(double seconds) {
@@ -148,25 +144,29 @@ class Progress {
   int64_t count_ = 0;
 };
 
-void make_folder(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  require(!error && std::filesystem::is_directory(path), ErrorId::io, "train",
-          "cannot make the folder ", path, ": ", error ? error.message() : "a file is in the way");
+/// With --resume the settings of the run are the defaults: what the command line says is parsed
+/// once more, over them.
+void take_settings_of_run(CLI::App& app, int argc, char** argv, Arguments& a) {
+  const std::string path = a.out + "/config.json";
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return;
+  const auto bytes = read_file(path, 1 << 20, "train");
+  a.train = train_options_from_json(std::string(bytes.begin(), bytes.end()), path);
+  a.color = a.train.model.inputs == 3;
+  app.parse(argc, argv);
 }
 
 int train(Arguments& a) {
   TrainOptions& o = a.train;
-  require(a.device == "cpu" || a.device == "cuda", ErrorId::usage, "train", "no device '", a.device,
-          "'; there is cpu, cuda");
-  if (a.device == "cuda") Tensor::empty({1}, DType::f32, Device::cuda);  // says why not
-  if (a.threads > 0) set_num_threads(a.threads);
+  a.machine.use();
   o.model.inputs = a.color ? 3 : 1;
-  require(!o.images.empty(), ErrorId::usage, "train", "--images is required");
+  require(!o.images.empty(), ErrorId::usage, "train",
+          a.resume ? cat("'", a.out, "' holds no run to continue; a new one needs --images")
+                   : "--images is required");
   check(o);
-  make_folder(a.out);
-  require(a.resume || !has_checkpoint(a.out), ErrorId::usage, "train", a.out,
-          " holds a training run. Hint: continue it with --resume, or choose another --out");
+  if (!a.resume && has_checkpoint(a.out))
+    throw Error(ErrorId::usage, "train", cat("'", a.out, "' holds a training run"),
+                "continue it with --resume, or choose another --out");
 
   HomographyPairsOptions pairs;
   pairs.views.height = pairs.views.width = o.crop;
@@ -181,15 +181,16 @@ int train(Arguments& a) {
                    named + 1);
   };
 
+  const RunFolder folder(a.out);
   Trainer trainer(o, source);
   if (a.resume) {
     const auto resumed = trainer.resume(a.out);
     for (const auto& line : resumed.damaged)
-      std::fprintf(stderr, "train: damaged: %s\n", line.c_str());
+      std::fprintf(stderr, "train: not used: %s\n", line.c_str());
     if (resumed.found)
       std::printf("Resuming after step %lld.\n", static_cast<long long>(trainer.iteration()));
     else
-      std::printf("No usable checkpoint in %s: starting anew.\n", a.out.c_str());
+      std::printf("No checkpoint in %s yet: starting anew.\n", a.out.c_str());
   }
   write_file_atomically(a.out + "/config.json", to_json(o), "train");
   RunLog log(a.out + "/log.jsonl", trainer.iteration());
@@ -197,8 +198,12 @@ int train(Arguments& a) {
               static_cast<long long>(trainer.network().parameter_count()),
               static_cast<long long>(o.model.outputs), source.description().c_str(), num_threads());
 
-  std::signal(SIGINT, [](int) { interrupted = 1; });
-  std::signal(SIGTERM, [](int) { interrupted = 1; });
+  const auto on_signal = [](int signal) {
+    interrupted = 1;
+    std::signal(signal, SIG_DFL);  // a second one does not wait
+  };
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
   // Watched, never trained on: the same few pairs for the whole run.
   std::vector<Pair> watched;
   for (uint64_t k = 0; k < 2; ++k) {
@@ -231,31 +236,15 @@ int train(Arguments& a) {
   return done;
 }
 
-/// With --resume the settings of the run are the defaults. CLI11 needs them before it parses.
-void take_settings_of_run(int argc, char** argv, Arguments& a) {
-  bool resume = false;
-  std::string out;
-  for (int i = 1; i < argc; ++i) {
-    const std::string arg = argv[i];
-    if (arg == "--resume") resume = true;
-    if (arg == "--out" && i + 1 < argc) out = argv[i + 1];
-    if (arg.starts_with("--out=")) out = arg.substr(6);
-  }
-  const std::string path = out + "/config.json";
-  if (!resume || !std::filesystem::exists(path)) return;
-  const auto bytes = read_file(path, 1 << 20, "train");
-  a.train = train_options_from_json(std::string(bytes.begin(), bytes.end()), path);
-  a.color = a.train.model.inputs == 3;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Trains a dense feature network on pairs of views warped from photos.", "train");
   Arguments arguments;
-  const auto options = [&] {
-    take_settings_of_run(argc, argv, arguments);
-    add_options(app, arguments);
-  };
-  return run_program(app, argc, argv, options, [&] { return train(arguments); });
+  return run_program(
+      app, argc, argv, [&] { add_options(app, arguments); },
+      [&] {
+        if (arguments.resume) take_settings_of_run(app, argc, argv, arguments);
+        return train(arguments);
+      });
 }

@@ -12,6 +12,11 @@ std::string_view name(ErrorId id) {
 }
 
 Error::Error(ErrorId id, std::string_view op, const std::string& text, const std::string& hint)
-    : std::runtime_error(cat(op, ": ", text, hint.empty() ? "" : " Hint: ", hint)), id_(id) {}
+    : std::runtime_error(cat(op, ": ", text,
+                             hint.empty()          ? ""
+                             : text.ends_with('.') ? " Hint: "
+                                                   : ". Hint: ",
+                             hint)),
+      id_(id) {}
 
 }  // namespace cairn

@@ -8,51 +8,67 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-/// The one list of settings: calls f(key, member, decides) for each; `decides` is false for those
-/// that may change when a run is resumed.
+/// What a number may be.
+struct Rule {
+  bool (*ok)(double);
+  const char* text;
+};
+constexpr Rule any{[](double) { return true; }, ""};
+constexpr Rule positive{[](double v) { return v > 0 && std::isfinite(v); }, "positive"};
+constexpr Rule not_negative{[](double v) { return v >= 0 && std::isfinite(v); }, "0 or more"};
+constexpr Rule fraction{[](double v) { return v >= 0 && v <= 1; }, "from 0 to 1"};
+constexpr Rule few{[](double v) { return v >= 0 && v <= 256; }, "from 0 to 256"};
+constexpr Rule channels{[](double v) { return v >= 1 && v <= 4096; }, "from 1 to 4096"};
+constexpr Rule side{[](double v) { return v >= 16 && v <= 16384; }, "from 16 to 16384"};
+constexpr Rule photo_channels{[](double v) { return v == 1 || v == 3; }, "1 or 3"};
+
+/// Whether a setting must be the same when a run is resumed.
+constexpr bool decides = true, may_change = false;
+
+/// The one list of settings: calls f(key, member, rule, decides) for each.
 template <class Options, class F>
 void each_setting(Options& o, F&& f) {
-  f("images", o.images, true);
-  f("model", o.model.model, true);
-  f("inputs", o.model.inputs, true);
-  f("outputs", o.model.outputs, true);
-  f("bn_momentum", o.model.bn_momentum, true);
-  f("loss", o.loss_name, true);
-  f("pos_thresh", o.loss.pos_thresh, true);
-  f("neg_thresh", o.loss.neg_thresh, true);
-  f("neg_weight", o.loss.neg_weight, true);
-  f("num_pos", o.loss.num_pos, true);
-  f("num_hn_samples", o.loss.num_hn_samples, true);
-  f("radius", o.loss.radius, true);
-  f("reference_masks", o.loss.reference_masks, true);
-  f("floor_positions", o.loss.floor_positions, true);
-  f("mining_warmup", o.mining_warmup, true);
-  f("iterations", o.iterations, false);
-  f("seed", o.seed, true);
-  f("batch", o.batch, true);
-  f("iter_size", o.iter_size, true);
-  f("crop", o.crop, true);
-  f("correspondences", o.correspondences, true);
-  f("difficulty", o.difficulty, true);
-  f("optimizer", o.optimizer, true);
-  f("lr", o.lr, true);
-  f("momentum", o.momentum, true);
-  f("weight_decay", o.weight_decay, true);
-  f("schedule", o.schedule, true);
-  f("warmup", o.warmup, true);
-  f("exp_gamma", o.exp_gamma, true);
-  f("clip", o.clip, true);
-  f("anomaly", o.anomaly, false);
-  f("checkpoint_every", o.checkpoint_every, false);
-  f("log_every", o.log_every, false);
-  f("loader_threads", o.loader_threads, false);
+  f("images", o.images, any, may_change);  // the folder may have moved
+  f("model", o.model.model, any, decides);
+  f("inputs", o.model.inputs, photo_channels, decides);
+  f("outputs", o.model.outputs, channels, decides);
+  f("bn_momentum", o.model.bn_momentum, fraction, decides);
+  f("loss", o.loss_name, any, decides);
+  f("pos_thresh", o.loss.pos_thresh, not_negative, decides);
+  f("neg_thresh", o.loss.neg_thresh, not_negative, decides);
+  f("neg_weight", o.loss.neg_weight, not_negative, decides);
+  f("num_pos", o.loss.num_pos, positive, decides);
+  f("num_hn_samples", o.loss.num_hn_samples, positive, decides);
+  f("radius", o.loss.radius, not_negative, decides);
+  f("reference_masks", o.loss.reference_masks, any, decides);
+  f("floor_positions", o.loss.floor_positions, any, decides);
+  f("mining_warmup", o.mining_warmup, not_negative, decides);
+  f("iterations", o.iterations, positive, may_change);
+  f("seed", o.seed, any, decides);
+  f("batch", o.batch, positive, decides);
+  f("iter_size", o.iter_size, positive, decides);
+  f("crop", o.crop, side, decides);
+  f("correspondences", o.correspondences, positive, decides);
+  f("difficulty", o.difficulty, not_negative, decides);
+  f("optimizer", o.optimizer, any, decides);
+  f("lr", o.lr, positive, decides);
+  f("momentum", o.momentum, fraction, decides);
+  f("weight_decay", o.weight_decay, not_negative, decides);
+  f("schedule", o.schedule, any, decides);
+  f("warmup", o.warmup, not_negative, decides);
+  f("exp_gamma", o.exp_gamma, fraction, decides);
+  f("clip", o.clip, not_negative, decides);
+  f("anomaly", o.anomaly, any, may_change);
+  f("checkpoint_every", o.checkpoint_every, positive, may_change);
+  f("log_every", o.log_every, positive, may_change);
+  f("loader_threads", o.loader_threads, few, may_change);
 }
 
 }  // namespace
 
 std::string to_json(const TrainOptions& options) {
   json j;
-  each_setting(options, [&](const char* key, const auto& value, bool) { j[key] = value; });
+  each_setting(options, [&](const char* key, const auto& value, Rule, bool) { j[key] = value; });
   return j.dump(2) + "\n";
 }
 
@@ -60,7 +76,7 @@ TrainOptions train_options_from_json(const std::string& text, const std::string&
   json j = json::parse(text, nullptr, false);
   require(j.is_object(), ErrorId::format, "train", origin, " is not a JSON object of settings");
   TrainOptions options;
-  each_setting(options, [&](const char* key, auto& value, bool) {
+  each_setting(options, [&](const char* key, auto& value, Rule, bool) {
     const auto it = j.find(key);
     if (it == j.end()) return;
     try {
@@ -77,44 +93,34 @@ TrainOptions train_options_from_json(const std::string& text, const std::string&
 }
 
 void check(const TrainOptions& o) {
-  const auto positive = [](const char* key, auto value) {
-    require(value > 0 && std::isfinite(double(value)), ErrorId::usage, "train", key,
-            " must be positive, not ", value);
-  };
-  positive("iterations", o.iterations);
-  positive("batch", o.batch);
-  positive("iter_size", o.iter_size);
-  positive("num_pos", o.loss.num_pos);
-  positive("num_hn_samples", o.loss.num_hn_samples);
-  positive("correspondences", o.correspondences);
-  positive("lr", o.lr);
-  positive("checkpoint_every", o.checkpoint_every);
-  positive("log_every", o.log_every);
-  require(o.crop >= 16, ErrorId::usage, "train", "crop must be at least 16, not ", o.crop);
-  require(o.model.inputs == 1 || o.model.inputs == 3, ErrorId::usage, "train",
-          "a photo has 1 or 3 channels, not ", o.model.inputs);
+  each_setting(o, [](const char* key, const auto& value, Rule rule, bool) {
+    if constexpr (std::is_arithmetic_v<std::decay_t<decltype(value)>>)
+      require(rule.ok(double(value)), ErrorId::usage, "train", key, " must be ", rule.text,
+              ", not ", value);
+  });
   const auto one_of = [](const char* key, const std::string& value,
-                         std::initializer_list<const char*> names) {
+                         const std::vector<std::string>& names) {
     std::string list;
-    for (const char* n : names) {
+    for (const std::string& n : names) {
       if (value == n) return;
-      list += (list.empty() ? "" : ", ") + std::string(n);
+      list += (list.empty() ? "" : ", ") + n;
     }
     throw Error(ErrorId::usage, "train", cat(key, " is '", value, "', not one of ", list));
   };
   one_of("loss", o.loss_name, {"hardest", "contrastive"});
   one_of("optimizer", o.optimizer, {"adamw", "adam", "sgd"});
   one_of("schedule", o.schedule, {"cosine", "exponential", "constant"});
-  resunet_variant(o.model.model);
+  std::vector<std::string> models;
+  for (const auto& v : resunet_variants()) models.push_back(v.name);
+  one_of("model", o.model.model, models);
 }
 
 std::string difference(const TrainOptions& before, const TrainOptions& now) {
-  json old_settings = json::parse(to_json(before)), found;
+  const json old_settings = json::parse(to_json(before));
   std::string text;
-  each_setting(now, [&](const char* key, const auto& value, bool decides) {
+  each_setting(now, [&](const char* key, const auto& value, Rule, bool same) {
     const json was = old_settings[key], is = value;
-    if (decides && text.empty() && was != is)
-      text = cat(key, ": ", was.dump(), ", not ", is.dump());
+    if (same && text.empty() && was != is) text = cat(key, ": ", was.dump(), ", not ", is.dump());
   });
   return text;
 }

@@ -47,7 +47,8 @@ TrainOptions train_options_from_json(const std::string& text, const std::string&
 void check(const TrainOptions& options);
 
 /// The first setting, of those that decide the result, in which two runs differ ("lr: 0.1, not
-/// 0.2"); empty if none. The number of iterations may grow.
+/// 0.2"); empty if none. The folder of photos may have another name, the number of iterations may
+/// grow.
 std::string difference(const TrainOptions& before, const TrainOptions& now);
 
 }  // namespace cairn::ucn

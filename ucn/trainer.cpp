@@ -36,23 +36,38 @@ std::array<std::string, 2> checkpoint_paths(const std::string& folder) {
   return {folder + "/checkpoint-a.safetensors", folder + "/checkpoint-b.safetensors"};
 }
 
-/// Over names, shapes and data: a bit that flipped on the disk must not train on.
-std::string checksum(const std::vector<nn::NamedTensor>& tensors) {
-  uLong crc = crc32(0, nullptr, 0);
-  const auto add = [&](const void* bytes, size_t size) {
+/// A bit that flipped on the disk must not train on.
+class Crc {
+ public:
+  void add(const void* bytes, size_t size) {
     for (const auto* p = static_cast<const Bytef*>(bytes); size > 0;) {
       const auto part = uInt(std::min<size_t>(size, 1u << 30));
-      crc = crc32(crc, p, part);
+      crc_ = crc32(crc_, p, part);
       p += part;
       size -= part;
     }
-  };
-  for (const auto& t : tensors) {
-    const std::string header = cat(t.name, " ", t.tensor.shape(), " ", t.tensor.dtype());
-    add(header.data(), header.size());
-    add(t.tensor.raw(), size_t(t.tensor.nbytes()));
   }
-  return std::to_string(crc);
+  void add(const std::string& text) { add(text.data(), text.size()); }
+  std::string text() const { return std::to_string(crc_); }
+
+ private:
+  uLong crc_ = crc32(0, nullptr, 0);
+};
+
+std::string checksum(const std::vector<nn::NamedTensor>& tensors) {
+  Crc crc;
+  for (const auto& t : tensors) {
+    crc.add(cat(t.name, " ", t.tensor.shape(), " ", t.tensor.dtype()));
+    crc.add(t.tensor.raw(), size_t(t.tensor.nbytes()));
+  }
+  return crc.text();
+}
+
+std::string checksum(const std::map<std::string, std::string>& metadata) {
+  Crc crc;
+  for (const auto& [key, value] : metadata)
+    if (!key.ends_with("crc32")) crc.add(cat(key, "=", value, "\n"));
+  return crc.text();
 }
 
 /// The tensors of `all` whose name begins with prefix, without it.
@@ -199,7 +214,9 @@ void Trainer::save(const std::string& folder) {
   file.metadata = {{"format", checkpoint_format},
                    {"iteration", std::to_string(iteration_)},
                    {"settings", to_json(options_)},
+                   {"pairs", std::to_string(source_.size())},
                    {"crc32", checksum(file.tensors)}};
+  file.metadata["metadata_crc32"] = checksum(file.metadata);
   nn::save_safetensors(checkpoint_paths(folder)[size_t(next_slot_)], file);
   next_slot_ = 1 - next_slot_;
   save_weights(
@@ -211,13 +228,14 @@ namespace {
 
 struct Checkpoint {
   nn::TensorFile file;
+  TrainOptions settings;
   int64_t iteration;
   int slot;
 };
 
 /// Reads a checkpoint and makes sure that it is whole.
 Checkpoint read_checkpoint(const std::string& path, int slot) {
-  Checkpoint c{nn::load_safetensors(path), 0, slot};
+  Checkpoint c{nn::load_safetensors(path), {}, 0, slot};
   const auto metadata = [&](const char* key) {
     const auto it = c.file.metadata.find(key);
     require(it != c.file.metadata.end(), ErrorId::format, "checkpoint", path,
@@ -228,8 +246,11 @@ Checkpoint read_checkpoint(const std::string& path, int slot) {
           " has another format, ", metadata("format"));
   require(metadata("crc32") == checksum(c.file.tensors), ErrorId::format, "checkpoint", path,
           ": the checksum does not fit the data");
-  const std::string iteration = metadata("iteration"), settings = metadata("settings");
-  c.iteration = std::atoll(iteration.c_str());
+  const auto own = c.file.metadata.find("metadata_crc32");  // the first checkpoints had none
+  require(own == c.file.metadata.end() || own->second == checksum(c.file.metadata), ErrorId::format,
+          "checkpoint", path, ": the checksum does not fit the metadata");
+  c.iteration = std::atoll(metadata("iteration").c_str());
+  c.settings = train_options_from_json(metadata("settings"), path);
   return c;
 }
 
@@ -239,8 +260,9 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
   Resumed result;
   std::optional<Checkpoint> newest;
   const auto paths = checkpoint_paths(folder);
+  std::error_code ignored;
   for (int slot = 0; slot < 2; ++slot) {
-    if (!std::filesystem::exists(paths[size_t(slot)])) continue;
+    if (!std::filesystem::exists(paths[size_t(slot)], ignored)) continue;
     try {
       Checkpoint c = read_checkpoint(paths[size_t(slot)], slot);
       if (!newest || c.iteration > newest->iteration) newest = std::move(c);
@@ -248,13 +270,31 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
       result.damaged.push_back(e.what());
     }
   }
-  if (!newest) return result;
+  if (!newest && result.damaged.empty()) return result;
+  if (!newest) {
+    std::string all;
+    for (const auto& line : result.damaged) all += (all.empty() ? "" : "; ") + line;
+    throw Error(ErrorId::format, "resume", "no checkpoint can be used: " + all,
+                "to begin again, choose another --out or remove these files");
+  }
   const std::string& path = paths[size_t(newest->slot)];
-  const std::string changed =
-      difference(train_options_from_json(newest->file.metadata.at("settings"), path), options_);
+  const std::string changed = difference(newest->settings, options_);
   require(changed.empty(), ErrorId::usage, "resume", "the run was made with ", changed);
+  const auto pairs = newest->file.metadata.find("pairs");
+  require(pairs == newest->file.metadata.end() || pairs->second == std::to_string(source_.size()),
+          ErrorId::usage, "resume", "the run was made with ",
+          pairs == newest->file.metadata.end() ? "" : pairs->second, " photos, not ",
+          source_.size());
   nn::import_state(*network_, with_prefix(newest->file.tensors, "model."), path);
-  optimizer_->load_state(with_prefix(newest->file.tensors, "optimizer."));
+  auto moments = with_prefix(newest->file.tensors, "optimizer.");
+  // The first checkpoints counted the steps once for all parameters.
+  if (const auto it = std::ranges::find(moments, "step", &nn::NamedTensor::name);
+      it != moments.end()) {
+    const Tensor steps = it->tensor;
+    moments.erase(it);
+    for (const auto& p : network_->parameters()) moments.push_back({"step." + p.name, steps});
+  }
+  optimizer_->load_state(moments);
   iteration_ = newest->iteration;
   next_slot_ = 1 - newest->slot;
   loader_.reset();
@@ -263,8 +303,9 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
 }
 
 bool has_checkpoint(const std::string& folder) {
+  std::error_code ignored;
   for (const std::string& path : checkpoint_paths(folder))
-    if (std::filesystem::exists(path)) return true;
+    if (std::filesystem::exists(path, ignored)) return true;
   return false;
 }
 

@@ -46,8 +46,8 @@ class Trainer {
     bool found = false;                ///< an intact checkpoint was there
     std::vector<std::string> damaged;  ///< one line for each that could not be used
   };
-  /// Continues from the newest intact checkpoint in `folder`. Throws ErrorId::usage when it was
-  /// made with other settings.
+  /// Continues from the newest intact checkpoint in `folder`. Throws ErrorId::format when there are
+  /// checkpoints, but none is intact, and ErrorId::usage when the run was made with other settings.
   Resumed resume(const std::string& folder);
 
  private:

@@ -1,5 +1,6 @@
 #include "ucn/weights.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "nn/safetensors.h"
@@ -31,10 +32,15 @@ ResUNetConfig config_from(const Metadata& metadata, const std::string& origin) {
     return n;
   };
   ResUNetConfig c;
-  c.model = resunet_variant(text("model")).name;
+  c.model = text("model");
+  require(std::ranges::any_of(resunet_variants(), [&](const auto& v) { return c.model == v.name; }),
+          ErrorId::weights, "weights", origin, ": they are for the unknown model '", c.model, "'");
   c.inputs = number("inputs");
   c.outputs = number("outputs");
-  c.normalize = text("normalize") != "false";
+  const std::string normalize = text("normalize");
+  require(normalize == "true" || normalize == "false", ErrorId::weights, "weights", origin,
+          ": the metadata says normalize = '", normalize, "'");
+  c.normalize = normalize == "true";
   return c;
 }
 
