@@ -1,0 +1,272 @@
+// The matcher: it finds planted matches in every mode and rejects planted impostors.
+#include "ucn/matcher.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "autograd/ops.h"
+#include "tensor/parallel.h"
+#include "tests/compare.h"
+
+using namespace cairn;
+using namespace cairn::ucn;
+
+namespace {
+
+constexpr int64_t C = 8;
+
+Tensor random_features(int64_t h, int64_t w, uint64_t seed) {
+  Random random(seed);
+  return l2_normalize(random_normal({h, w, C}, random)).value();
+}
+
+float* at(Tensor& features, int64_t x, int64_t y) {
+  return features.data<float>() + (y * features.dim(1) + x) * C;
+}
+void copy_feature(Tensor& to, int64_t x, int64_t y, Tensor& from, int64_t fx, int64_t fy) {
+  std::copy_n(at(from, fx, fy), C, at(to, x, y));
+}
+/// The feature of (fx, fy), turned a little towards that of (gx, gy).
+void near_copy(Tensor& to, int64_t x, int64_t y, Tensor& from, int64_t fx, int64_t fy, int64_t gx,
+               int64_t gy, float turn) {
+  float* v = at(to, x, y);
+  float square = 0;
+  for (int64_t c = 0; c < C; ++c) {
+    v[c] = at(from, fx, fy)[c] + turn * at(from, gx, gy)[c];
+    square += v[c] * v[c];
+  }
+  for (int64_t c = 0; c < C; ++c) v[c] /= std::sqrt(square);
+}
+
+Tensor keypoints(const std::vector<int64_t>& xy) {
+  return Tensor::from({int64_t(xy.size()) / 2, 2}, xy);
+}
+
+constexpr int64_t dx = 3, dy = -2;  // image 1 shows what image 0 shows, moved
+
+struct Scene {
+  Tensor f0 = random_features(20, 24, 1), f1 = random_features(18, 28, 2);
+  Tensor kp0, kp1;
+  Scene() {
+    for (int64_t y = 0; y < 20; ++y)
+      for (int64_t x = 0; x < 24; ++x)
+        if (visible(x, y)) copy_feature(f1, x + dx, y + dy, f0, x, y);
+    kp0 = keypoints({5, 5, 12, 9, 20, 17, 2, 12});
+    kp1 = keypoints({23, 15, 8, 3, 27, 0, 15, 7, 5, 10});  // in another order, one alone
+  }
+  static bool visible(int64_t x, int64_t y) {
+    return x + dx >= 0 && x + dx < 28 && y + dy >= 0 && y + dy < 18;
+  }
+  MatchResult match(MatcherOptions o, const Tensor& noise = {}) const {
+    Random random(7);
+    return ucn::match(f0, f1, kp0, kp1, o, random, noise);
+  }
+};
+
+const MatchMode modes[] = {MatchMode::keypoints, MatchMode::all, MatchMode::all_all};
+
+}  // namespace
+
+TEST_CASE("planted matches are found and kept in every mode, with either test") {
+  const Scene scene;
+  for (MatchMode mode : modes)
+    for (bool stability : {false, true}) {
+      CAPTURE(int(mode));
+      CAPTURE(stability);
+      const MatchResult r = scene.match({.mode = mode, .stability = stability});
+      CHECK(r.matches.size() == (mode == MatchMode::all_all ? 20 * 24 : 4));
+      CHECK(r.after_ratio == int64_t(r.matches.size()));
+      int64_t kept = 0;
+      for (const Match& m : r.matches) {
+        kept += m.kept;
+        if (!Scene::visible(int64_t(m.x0), int64_t(m.y0))) continue;
+        CHECK(m.x1 == m.x0 + dx);
+        CHECK(m.y1 == m.y0 + dy);
+        CHECK(std::fabs(m.score - 1) <= 1e-6);
+        // With one keypoint in sight of the moved end, the way back may lead to another: not here,
+        // but near the border of what both images show it may lead anywhere.
+        if (!stability) CHECK(m.kept);
+      }
+      CHECK(r.kept == kept);
+      if (stability && mode == MatchMode::all) CHECK(kept == 4);
+    }
+}
+
+TEST_CASE("matches are listed in the order of the starts") {
+  const Scene scene;
+  const auto all = scene.match({.mode = MatchMode::all_all}).matches;
+  CHECK(all[25].x0 == 1);
+  CHECK(all[25].y0 == 1);
+  const auto some = scene.match({}).matches;
+  CHECK(some[2].x0 == 20);
+  CHECK(some[2].x1 == 23);
+  CHECK(some[2].y1 == 15);
+}
+
+TEST_CASE("reciprocity rejects a start whose end belongs to another start") {
+  Scene scene;
+  // (20, 4) looks much like (5, 5): its nearest is the end of (5, 5), which leads back there.
+  near_copy(scene.f0, 20, 4, scene.f0, 5, 5, 12, 9, 0.1f);
+  scene.kp0 = keypoints({5, 5, 20, 4});
+  for (MatchMode mode : {MatchMode::keypoints, MatchMode::all}) {
+    const auto with = scene.match({.mode = mode}).matches;
+    CHECK(with[0].kept);
+    CHECK(with[1].x1 == 5 + dx);
+    CHECK(with[1].y1 == 5 + dy);
+    CHECK_FALSE(with[1].kept);
+    CHECK(with[1].score < with[0].score);
+    CHECK(scene.match({.mode = mode, .reciprocity = false}).matches[1].kept);
+  }
+}
+
+TEST_CASE("the way back must end less than the radius from the start") {
+  Scene scene;
+  near_copy(scene.f0, 8, 5, scene.f0, 5, 5, 12, 9, 0.1f);  // leads back to (5, 5), 3 px away
+  scene.kp0 = keypoints({5, 5, 8, 5});
+  const auto kept = [&](double radius) { return scene.match({.radius = radius}).matches[1].kept; };
+  CHECK(kept(3.1));
+  CHECK_FALSE(kept(3));
+}
+
+TEST_CASE("stability rejects a match whose surroundings do not agree") {
+  Scene scene;
+  // (12, 9) is alone in image 1 at (20, 4), among pixels that show another part of image 0.
+  copy_feature(scene.f1, 12 + dx, 9 + dy, scene.f0, 0, 0);
+  copy_feature(scene.f1, 20, 4, scene.f0, 12, 9);
+  scene.kp0 = keypoints({12, 9});
+  const MatcherOptions plain{.mode = MatchMode::all};
+  MatcherOptions stable = plain;
+  stable.stability = true;
+  CHECK(scene.match(plain).matches[0].x1 == 20);
+  CHECK(scene.match(plain).matches[0].kept);
+  CHECK_FALSE(scene.match(stable).matches[0].kept);
+}
+
+TEST_CASE("the moves may be given, are kept inside the image, and else come from the seed") {
+  Scene scene;
+  scene.kp0 = keypoints({5, 2, 5, 5});  // (5, 2) ends at (8, 0), on the border
+  const MatcherOptions o{.mode = MatchMode::all, .stability = true};
+  for (int64_t move : {-1, 1}) {
+    const auto m = scene.match(o, keypoints({move, -1, -move, move})).matches;
+    CHECK(m[0].kept);
+    CHECK(m[1].kept);
+  }
+  // (5, 5) ends at (8, 3). The top row there leads back to (5, 2), the bottom row to (5, 19).
+  CHECK(scene.match(o, keypoints({0, 0, 0, -1000})).matches[1].kept);
+  CHECK_FALSE(scene.match(o, keypoints({0, 0, 0, 1000})).matches[1].kept);
+
+  const Tensor f0 = random_features(9, 9, 5), f1 = random_features(9, 9, 6);
+  const auto verdicts = [&](uint64_t seed) {
+    Random random(seed);
+    std::vector<bool> kept;
+    for (const Match& m :
+         match(f0, f1, {}, {}, {.mode = MatchMode::all_all, .stability = true}, random).matches)
+      kept.push_back(m.kept);
+    return kept;
+  };
+  CHECK(verdicts(1) == verdicts(1));
+  CHECK(verdicts(1) != verdicts(2));
+}
+
+TEST_CASE("the ratio test rejects a start with two ends alike") {
+  Scene scene;
+  near_copy(scene.f1, 27, 0, scene.f0, 5, 5, 12, 9, 0.01f);    // kp1's loner, almost (5, 5)
+  near_copy(scene.f1, 8, 3, scene.f0, 5, 5, 12, 9, -0.0099f);  // the true end, hardly nearer
+  const MatchResult r = scene.match({.ratio = 0.95});
+  CHECK(r.matches[0].x1 == 8);
+  CHECK_FALSE(r.matches[0].kept);
+  CHECK(r.matches[1].kept);
+  CHECK(r.after_ratio == 3);
+  CHECK(r.kept == 3);
+  CHECK(scene.match({.ratio = 0.999}).matches[0].kept);
+  CHECK(scene.match({}).after_ratio == 4);
+}
+
+TEST_CASE("nothing to match gives no matches; mistakes are named") {
+  Scene scene;
+  scene.kp0 = keypoints({});
+  CHECK(scene.match({}).matches.empty());
+  const auto id = [](auto&& f) {
+    try {
+      f();
+    } catch (const Error& e) {
+      return e.id();
+    }
+    return ErrorId::usage;
+  };
+  scene.kp0 = keypoints({24, 0});
+  CHECK(id([&] { scene.match({}); }) == ErrorId::index);
+  scene.kp0 = keypoints({0, -1});
+  CHECK(id([&] { scene.match({}); }) == ErrorId::index);
+  scene.kp0 = Tensor();
+  CHECK(id([&] { scene.match({}); }) == ErrorId::shape);
+  CHECK(id([&] { match_mode("some"); }) == ErrorId::argument);
+  CHECK(match_mode("all_all") == MatchMode::all_all);
+}
+
+TEST_CASE("hit ratios are what plain loops count") {
+  Scene scene;
+  Random random(3);
+  const int64_t n = 60;
+  Tensor p0 = Tensor::empty({n, 2}, DType::f64), p1 = Tensor::empty({n, 2}, DType::f64);
+  for (int64_t k = 0; k < n; ++k) {
+    double *a = p0.data<double>() + 2 * k, *b = p1.data<double>() + 2 * k;
+    a[0] = random.uniform(0, 23);
+    a[1] = random.uniform(2, 19);
+    // A third are true, a third are wrong by less than the radius, a third by more.
+    b[0] = a[0] + dx + double(k % 3) * 2.3;
+    b[1] = a[1] + dy;
+  }
+  const auto nearest = [](Tensor& from, int64_t x, int64_t y, Tensor& to) {
+    double best = INFINITY;
+    std::pair<int64_t, int64_t> where;
+    for (int64_t v = 0; v < to.dim(0); ++v)
+      for (int64_t u = 0; u < to.dim(1); ++u) {
+        double d = 0;
+        for (int64_t c = 0; c < C; ++c) d += std::pow(at(from, x, y)[c] - at(to, u, v)[c], 2);
+        if (d < best) best = d, where = {u, v};
+      }
+    return where;
+  };
+  double hits = 0, back = 0, both = 0;
+  for (int64_t k = 0; k < n; ++k) {
+    const int64_t x = std::lround(p0.data<double>()[2 * k]),
+                  y = std::lround(p0.data<double>()[2 * k + 1]);
+    const auto [u, v] = nearest(scene.f0, x, y, scene.f1);
+    const auto [s, t] = nearest(scene.f1, u, v, scene.f0);
+    const bool hit = std::hypot(double(u) - p1.data<double>()[2 * k],
+                                double(v) - p1.data<double>()[2 * k + 1]) < 4;
+    const bool returns = std::hypot(double(s - x), double(t - y)) < 4;
+    hits += hit;
+    back += returns;
+    both += hit && returns;
+  }
+  const HitRatios r = hit_ratios(scene.f0, scene.f1, p0, p1, 4);
+  CHECK(r.hit == hits / double(n));
+  CHECK(r.reciprocity == back / double(n));
+  CHECK(r.reciprocity_hit == both / back);
+  CHECK(r.hit > 0.5);
+  CHECK(r.hit < 0.9);
+  const Tensor none = Tensor::empty({0, 2}, DType::f64);
+  CHECK(hit_ratios(scene.f0, scene.f1, none, none).hit == 0);
+}
+
+TEST_CASE("1, 2 and 7 threads give the same matches and scores") {
+  const Tensor f0 = random_features(40, 31, 8), f1 = random_features(35, 44, 9);
+  const auto with = [&](int threads) {
+    const int before = num_threads();
+    set_num_threads(threads);
+    Random random(1);
+    const auto r = match(f0, f1, {}, {}, {.mode = MatchMode::all_all}, random);
+    set_num_threads(before);
+    std::vector<double> all;
+    for (const Match& m : r.matches)
+      all.insert(all.end(), {m.x0, m.y0, m.x1, m.y1, m.score, double(m.kept)});
+    return all;
+  };
+  const auto one = with(1);
+  CHECK(one.size() == 40 * 31 * 6);
+  CHECK(one == with(2));
+  CHECK(one == with(7));
+}
