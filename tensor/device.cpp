@@ -29,8 +29,8 @@ constexpr bool keep_freed_blocks = true;
 class CachingAllocator {
  public:
   void* allocate(int64_t bytes) {
-    require(bytes >= 0 && bytes < (int64_t(1) << 62), ErrorId::memory, "allocate",
-            "a block of ", bytes, " bytes was asked for");
+    require(bytes >= 0 && bytes < (int64_t(1) << 62), ErrorId::memory, "allocate", "a block of ",
+            bytes, " bytes was asked for");
     const int64_t size = (bytes + alignment - 1) / alignment * alignment;
     std::lock_guard lock(mutex_);
     // A cached block serves when it wastes less than half of itself.
@@ -43,17 +43,20 @@ class CachingAllocator {
       stats_.cached -= got;
       free_.erase(it);
     } else {
+      trim(2 * std::max(most_live_, stats_.live + size) - stats_.live - size);
       block = system_allocate(size);
       if (!block) {  // memory in the cache may be of the wrong size: return it and try again
         flush();
         block = system_allocate(size);
       }
       require(block != nullptr, ErrorId::memory, "allocate", "no memory for ", bytes,
-              " bytes on the CPU (", stats_.live, " bytes live, peak ", stats_.peak, ")");
+              " bytes on the CPU (", stats_.live, " bytes live, ", stats_.cached, " cached, peak ",
+              stats_.peak, ")");
     }
     sizes_[block] = got;
     stats_.live += got;
     stats_.peak = std::max(stats_.peak, stats_.live);
+    most_live_ = std::max(most_live_, stats_.live);
     return block;
   }
 
@@ -88,16 +91,23 @@ class CachingAllocator {
   static void* system_allocate(int64_t size) {
     return std::aligned_alloc(size_t(alignment), size_t(std::max(size, alignment)));
   }
-  void flush() {
-    for (auto& [size, block] : free_) std::free(block);
-    free_.clear();
-    stats_.cached = 0;
+  /// Sizes that come once (a folder of photos, say) must not pile up: cached blocks go, largest
+  /// first, until at most `budget` bytes are left.
+  void trim(int64_t budget) {
+    while (stats_.cached > budget) {
+      const auto largest = std::prev(free_.end());
+      std::free(largest->second);
+      stats_.cached -= largest->first;
+      free_.erase(largest);
+    }
   }
+  void flush() { trim(0); }
 
   std::mutex mutex_;
   std::multimap<int64_t, void*> free_;
   std::unordered_map<void*, int64_t> sizes_;
   MemoryStats stats_;
+  int64_t most_live_ = 0;  // stats_.peak may be reset
 };
 
 // Never destroyed: tensors with static storage may outlive any other static object.

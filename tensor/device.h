@@ -24,7 +24,8 @@ void reset_peak_memory(Device device);
 /// Gives cached blocks back to the system.
 void empty_cache(Device device);
 
-/// 64-byte aligned memory; a freed block of nearly the same size is reused. Thread-safe.
+/// 64-byte aligned memory; a freed block of nearly the same size is reused, and what is
+/// kept never makes live + cached exceed twice the most that was ever live. Thread-safe.
 /// Throws ErrorId::memory, naming live, cached and peak bytes, when there is none, and
 /// ErrorId::device when this build does not have the device.
 void* allocate(Device device, int64_t bytes);

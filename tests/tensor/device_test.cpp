@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "tensor/tensor.h"
@@ -40,6 +41,18 @@ TEST_CASE("empty_cache gives everything back") {
   CHECK(memory_stats(Device::cpu).cached == 0);
 }
 
+TEST_CASE("sizes that come once do not pile up in the cache") {
+  empty_cache(Device::cpu);
+  int64_t largest = 0;
+  for (int64_t n = 1'000'000; n < 40'000'000; n += 1'000'000) {
+    const Tensor t = Tensor::empty({n}, DType::u8);
+    largest = std::max(largest, memory_stats(Device::cpu).live);
+    const MemoryStats now = memory_stats(Device::cpu);
+    CHECK(now.live + now.cached <= 2 * std::max(largest, now.peak));
+  }
+  CHECK(memory_stats(Device::cpu).cached <= 2 * largest);
+}
+
 TEST_CASE("allocate: a size that no machine has is refused") {
   CHECK_THROWS_AS(allocate(Device::cpu, -1), Error);
   CHECK(error_of([] { allocate(Device::cpu, int64_t(1) << 62); }) ==
@@ -53,7 +66,7 @@ TEST_CASE("allocate: what cannot be had is an error that says how much is in use
     FAIL("two exabytes were found");
   } catch (const Error& e) {
     CHECK(e.id() == ErrorId::memory);
-    CHECK(std::string(e.what()).find("bytes live, peak") != std::string::npos);
+    CHECK(std::string(e.what()).find("bytes live, 0 cached, peak") != std::string::npos);
   }
 }
 #endif
