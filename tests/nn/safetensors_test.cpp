@@ -90,10 +90,10 @@ TEST_CASE("every type, scalars, empty tensors and metadata come back as they wer
   const TensorFile read = nn::load_safetensors(folder / "f");
   CHECK(read.metadata == file.metadata);
   CHECK(read.tensors.size() == file.tensors.size());
-  for (const auto& [name, tensor] : file.tensors) {
-    CAPTURE(name);
-    REQUIRE(read.find(name));
-    CHECK(same_bits(*read.find(name), tensor));
+  for (const auto& written : file.tensors) {
+    CAPTURE(written.name);
+    REQUIRE(read.find(written.name));
+    CHECK(same_bits(*read.find(written.name), written.tensor));
   }
   CHECK(read.find("absent") == nullptr);
   uint64_t header = 1;
