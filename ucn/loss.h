@@ -18,7 +18,7 @@ struct LossOptions {
   double pos_thresh = 0.1, neg_thresh = 1.4, neg_weight = 1;
   int64_t num_pos = 1024;          ///< correspondences whose negatives are mined
   int64_t num_hn_samples = 40000;  ///< pixels drawn in each image
-  double radius = 4;               ///< pixels: nearer than this to the true match is no negative
+  double radius = 4;               ///< pixels: within this of the true match is no negative
   /// The reference judges a negative found in image 1 by the mask of image 0 and the other way
   /// round, and gives NaN when no negative is left. For parity only.
   bool reference_masks = false;

@@ -55,12 +55,10 @@ struct Network {
   uint64_t seed;
 };
 
-/// Everything that a file may hold about it.
-Run run(const Network& n, DType type, const Sides* take = nullptr) {
-  Random random(0);
-  ucn::ResUNet model({.model = n.model, .inputs = n.shape[1], .outputs = n.outputs}, random);
-  fill_model(model, n.seed);
+/// Everything that a file may hold about it, by a model of its kind in any state.
+Run run(const Network& n, ucn::ResUNet& model, DType type, const Sides* take = nullptr) {
   model.to(type);
+  fill_model(model, n.seed);
   const Var input(to_nhwc(filled("input", n.shape, -0.5, 0.5, n.seed), type), true);
 
   Run run;
@@ -77,7 +75,7 @@ Run run(const Network& n, DType type, const Sides* take = nullptr) {
     output = model(input);
   }
   r["train.output"] = to_pytorch(output.value());
-  for (const auto& s : model.state()) r["train.state." + s.name] = s.tensor;
+  for (const auto& s : model.state()) r["train.state." + s.name] = s.tensor.clone();
   const Shape shape{n.shape[0], n.outputs, n.shape[2], n.shape[3]};
   output.backward(to_nhwc(filled("cotangent", shape, -1, 1, n.seed), type));
   r["train.grad.input"] = to_pytorch(input.grad());
@@ -103,10 +101,12 @@ bool is_gradient(const std::string& name) { return name.starts_with("train.grad"
 /// on that side.
 void check_network(const TensorFile& file, const std::string& key, const Network& n,
                    const std::vector<std::string>& names, Report& report) {
-  const Run f32 = run(n, DType::f32), f64 = run(n, DType::f64);
+  Random random(0);
+  ucn::ResUNet model({.model = n.model, .inputs = n.shape[1], .outputs = n.outputs}, random);
+  const Run f32 = run(n, model, DType::f32), f64 = run(n, model, DType::f64);
   Run beyond;
   if (f32.sides != f64.sides) {
-    beyond = run(n, DType::f64, &f32.sides);
+    beyond = run(n, model, DType::f64, &f32.sides);
     // Rounding puts few inputs beyond their kink; a wrong network, many.
     size_t all = 0;
     for (const auto& s : f32.sides) all += s.size();

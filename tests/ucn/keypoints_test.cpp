@@ -90,11 +90,11 @@ TEST_CASE("nothing is found where there is no contrast, nor in an image smaller 
 }
 
 TEST_CASE("a grid is regular, centred, inside, and no finer than allowed") {
-  for (const auto& [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {3, 50}, {48, 64}, {480, 641}})
+  for (const Shape& size : {Shape{1, 1}, {3, 50}, {48, 64}, {480, 641}})
     for (int64_t most : {1, 7, 100, 2000}) {
-      CAPTURE(h);
-      CAPTURE(w);
+      CAPTURE(size);
       CAPTURE(most);
+      const int64_t h = size[0], w = size[1];
       const auto grid = points(grid_keypoints(h, w, {.max_keypoints = most, .spacing = 3}));
       REQUIRE(!grid.empty());
       CHECK(int64_t(grid.size()) <= most);

@@ -105,9 +105,9 @@ TEST_CASE("images of any size, gray or coloured, give features of unit length at
   for (ResUNet* model : {&gray, &colour}) {
     model->eval();
     const int64_t c = model->config().outputs;
-    for (const auto& [h, w] : {std::pair{1, 1}, {1, 7}, {2, 3}, {8, 1}, {5, 5}, {8, 8}, {9, 17}}) {
-      CAPTURE(h);
-      CAPTURE(w);
+    for (const Shape& size : {Shape{1, 1}, {1, 7}, {2, 3}, {8, 1}, {5, 5}, {8, 8}, {9, 17}}) {
+      CAPTURE(size);
+      const int64_t h = size[0], w = size[1];
       const Tensor y = (*model)(picture({2, h, w, model->config().inputs})).value();
       REQUIRE(y.shape() == Shape{2, h, w, c});
       for (int64_t pixel = 0; pixel < 2 * h * w; ++pixel) {
