@@ -1,0 +1,258 @@
+#include <doctest/doctest.h>
+
+#include <sstream>
+
+#include "data/image.h"
+#include "nn/safetensors.h"
+#include "tests/bin/command.h"
+#include "tests/ucn/some_photos.h"
+#include "ucn/weights.h"
+
+using namespace cairn;
+using namespace cairn::test;
+
+namespace {
+
+/// A folder with photos a.png and b.png and weights.safetensors of an untrained network: the same
+/// pixels give the same features, so that a photo and its copy match everywhere.
+struct Bench {
+  Folder folder;
+  Bench() {
+    write_png(folder / "a.png", some_photo(60, 84, 1));
+    write_png(folder / "b.png", some_photo(60, 84, 1));
+    Random random(3);
+    ucn::save_weights(folder / "weights.safetensors", ucn::ResUNet({.outputs = 16}, random));
+  }
+  /// match in the folder, with these weights and --out out.
+  Finished match(const std::string& arguments, const std::string& before = "") const {
+    return run("cd '" + folder.path.string() + "'; " + before +
+               " exec match --weights weights.safetensors --out out " + arguments);
+  }
+  void write(const std::string& name, const Bytes& bytes) const {
+    write_file_atomically(folder / name, bytes);
+  }
+  std::vector<std::array<double, 5>> matches() const {
+    std::istringstream csv(contents(folder / "out/matches.csv"));
+    std::string line;
+    REQUIRE(std::getline(csv, line));
+    CHECK(line == "x0,y0,x1,y1,score");
+    std::vector<std::array<double, 5>> rows;
+    while (std::getline(csv, line)) {
+      rows.emplace_back();
+      char more = 0;
+      REQUIRE(std::sscanf(line.c_str(), "%lf,%lf,%lf,%lf,%lf%c", &rows.back()[0], &rows.back()[1],
+                          &rows.back()[2], &rows.back()[3], &rows.back()[4], &more) == 5);
+    }
+    return rows;
+  }
+};
+
+const Bench& bench() {
+  static const Bench b;
+  return b;
+}
+
+/// A PNG's signature and header, of any size, and nothing else.
+Bytes png_header(uint32_t width, uint32_t height) {
+  Bytes file = make_png(1, {{0}}, {.color = PNG_COLOR_TYPE_GRAY});
+  const auto put = [&](size_t at, uint32_t v) {
+    for (int i = 0; i < 4; ++i) file[at + size_t(i)] = uint8_t(v >> (24 - 8 * i));
+  };
+  put(16, width);
+  put(20, height);
+  uint32_t crc = ~0u;
+  for (size_t i = 12; i < 29; ++i) {
+    crc ^= file[i];
+    for (int k = 0; k < 8; ++k) crc = (crc >> 1) ^ (crc & 1 ? 0xEDB88320u : 0);
+  }
+  put(29, ~crc);
+  return file;
+}
+
+}  // namespace
+
+TEST_CASE("match writes a table and a picture and says the numbers") {
+  const Finished r = bench().match("a.png b.png");
+  CHECK(r.code == 0);
+  CHECK(r.err == "");
+  const auto rows = bench().matches();
+  CHECK(rows.size() > 20);
+  CHECK(has(r.out, "after the search back  " + std::to_string(rows.size())));
+  for (const auto& [x0, y0, x1, y1, score] : rows) {
+    CHECK(x0 == x1);  // a copy matches itself in place
+    CHECK(y0 == y1);
+    CHECK(score > 0.999);
+  }
+  const Image picture = read_image(bench().folder / "out/matches.png");
+  CHECK(picture.width() == 2 * 84 + 4);
+  CHECK(picture.height() == 60);
+  CHECK(has(r.out, "peak memory"));
+  CHECK(bench().match("a.png b.png --threads 1").code == 0);
+  CHECK(bench().matches() == rows);
+}
+
+TEST_CASE("match gives coordinates of the pixels that the file stores, resized and turned or not") {
+  // b is stored a quarter turn to the left of upright: EXIF 6 says to turn it clockwise.
+  const Tensor upright = some_photo(60, 84, 1);
+  std::vector<Bytes> rows(84, Bytes(60));
+  for (int64_t y = 0; y < 60; ++y)
+    for (int64_t x = 0; x < 84; ++x)
+      rows[size_t(84 - 1 - x)][size_t(y)] = upright.data<uint8_t>()[y * 84 + x];
+  // Upright (x, y) is stored at (y, 83 - x).
+  bench().write("turned.png",
+                make_png(60, rows, {.color = PNG_COLOR_TYPE_GRAY, .exif = make_exif(6)}));
+  for (const std::string resize : {"", " --max-size 42", " --scale 2"}) {
+    CAPTURE(resize);
+    CHECK(bench().match("a.png turned.png" + resize).code == 0);
+    const auto matches = bench().matches();
+    CHECK(matches.size() > 5);
+    for (const auto& [x0, y0, x1, y1, score] : matches) {
+      CHECK(x1 == doctest::Approx(y0).epsilon(1e-4));
+      CHECK(y1 == doctest::Approx(83 - x0).epsilon(1e-4));
+    }
+  }
+  // As stored, the photo is 60 x 84, and nothing is turned.
+  const Finished r = bench().match("turned.png turned.png --no-exif");
+  CHECK(has(r.out, "turned.png: 60 x 84, seen at 60 x 84"));
+}
+
+TEST_CASE("match takes the smallest photos") {
+  bench().write("one.png", make_png(1, {{7}}, {.color = PNG_COLOR_TYPE_GRAY}));
+  bench().write("five.png", make_png(5, {{1, 9, 3, 7, 5}, {200, 2, 8, 4, 90}, {6, 0, 90, 200, 1}},
+                                     {.color = PNG_COLOR_TYPE_GRAY}));
+  for (const char* photos :
+       {"one.png one.png", "one.png a.png", "five.png five.png", "a.png five.png"})
+    for (const char* how : {"", " --mode keypoints", " --mode all_all", " --keypoints grid"}) {
+      CAPTURE(photos);
+      CAPTURE(how);
+      const Finished r = bench().match(std::string(photos) + how);
+      CHECK(r.code == 0);
+      CHECK(r.err == "");
+      for (const auto& row : bench().matches()) CHECK(std::isfinite(row[4]));
+    }
+}
+
+TEST_CASE("match says in one line what is wrong with a photo, and keeps what it wrote before") {
+  REQUIRE(bench().match("a.png b.png").code == 0);
+  const std::string csv = contents(bench().folder / "out/matches.csv");
+  Bytes whole = read_file(bench().folder / "a.png");
+  bench().write("empty.png", {});
+  bench().write("half.png", Bytes(whole.begin(), whole.begin() + int64_t(whole.size() / 2)));
+  bench().write("text.png", {'h', 'e', 'l', 'l', 'o'});
+  bench().write("zero.png", png_header(0, 5));
+  bench().write("huge.png", png_header(60000, 60000));
+  std::filesystem::create_directories(bench().folder / "folder.png");
+  for (const std::string name :
+       {"missing.png", "empty.png", "half.png", "text.png", "zero.png", "huge.png", "folder.png"}) {
+    for (const std::string& photos : {"a.png " + name, name + " a.png"}) {
+      CAPTURE(photos);
+      const Finished r = bench().match(photos);
+      CAPTURE(r.err);
+      CHECK(r.failed_in_one_line(1));
+      CHECK(has(r.err, "match: "));
+      CHECK(has(r.err, name));
+      CHECK(r.out == "");
+    }
+  }
+  CHECK(contents(bench().folder / "out/matches.csv") == csv);
+}
+
+TEST_CASE("match says which layer of the weights does not fit, and what else is wrong with them") {
+  Random random(0);
+  const auto with = [&](const char* name, const ucn::Metadata& lie) {
+    nn::TensorFile file{nn::export_state(ucn::ResUNet({.outputs = 16}, random)),
+                        ucn::describe({.outputs = 16})};
+    for (const auto& [key, value] : lie) file.metadata[key] = value;
+    nn::save_safetensors(bench().folder / name, file);
+    const Finished r = run("cd '" + bench().folder.path.string() +
+                           "'; exec match a.png b.png --out out --weights " + name);
+    CAPTURE(r.err);
+    CHECK(r.failed_in_one_line(1));
+    CHECK(has(r.err, name));
+    return r.err;
+  };
+  const std::string other = with("other.safetensors", {{"model", "ResUNetBN2C"}});
+  CHECK(has(other, "layer conv1.weight is 16x1x3x3, but the model expects 32x1x3x3"));
+  CHECK(has(with("outputs.safetensors", {{"outputs", "64"}}), "layer final.weight"));
+  CHECK(has(with("unknown.safetensors", {{"model", "VGG"}}), "unknown model 'VGG'"));
+  CHECK(has(with("many.safetensors", {{"outputs", "1e9"}}), "outputs = '1e9'"));
+
+  const std::string photos = "a.png b.png --weights ";
+  for (const std::string bad : {"missing.safetensors", "a.png", "."}) {
+    const Finished r = run("cd '" + bench().folder.path.string() + "'; exec match " + photos + bad);
+    CAPTURE(r.err);
+    CHECK(r.failed_in_one_line(1));
+    CHECK(has(r.err, bad));
+  }
+}
+
+TEST_CASE("match says in one line that its results cannot be written, and damages nothing") {
+  REQUIRE(bench().match("a.png b.png").code == 0);
+  const std::string csv = contents(bench().folder / "out/matches.csv"),
+                    png = contents(bench().folder / "out/matches.png");
+  const Finished full = bench().match("a.png a.png --mode all_all", "ulimit -f 1;");
+  CAPTURE(full.err);
+  CHECK(full.failed_in_one_line(1));
+  CHECK(has(full.err, "out/matches.png"));
+  CHECK(contents(bench().folder / "out/matches.csv") == csv);
+  CHECK(contents(bench().folder / "out/matches.png") == png);
+  CHECK(files_ending(bench().folder / "out", ".tmp").empty());
+
+  for (const std::string out : {"/proc/nothing", "a.png/below", "a.png"}) {
+    const Finished r = run("cd '" + bench().folder.path.string() +
+                           "'; exec match a.png b.png --weights weights.safetensors --out " + out);
+    CAPTURE(r.err);
+    CHECK(r.failed_in_one_line(1));
+    CHECK(has(r.err, out));
+  }
+  const Finished output = bench().match("a.png b.png >/dev/full");
+  CHECK(output.failed_in_one_line(1));
+  CHECK(has(output.err, "standard output"));
+}
+
+TEST_CASE("match tells bad usage from failure") {
+  for (const char* arguments :
+       {"", "a.png", "a.png b.png c.png", "a.png b.png --nonsense", "a.png b.png --mode best",
+        "a.png b.png --draw circles", "a.png b.png --ratio nan", "a.png b.png --radius 0",
+        "a.png b.png --max-keypoints 0", "a.png b.png --max-size -1", "a.png b.png --scale 9",
+        "a.png b.png --threads -1", "a.png b.png --threads many", "a.png b.png --device gpu"}) {
+    CAPTURE(arguments);
+    const Finished r = bench().match(arguments);
+    CAPTURE(r.err);
+    CHECK(r.failed_in_one_line(2));
+    CHECK(r.out == "");
+  }
+}
+
+TEST_CASE("--device cuda never computes on the CPU instead") {
+  const Finished r = bench().match("a.png b.png --device cuda");
+  if (r.code != 0) {
+    CHECK(r.failed_in_one_line(1));
+    CHECK(has(r.err, "built without CUDA"));
+  } else {
+    CHECK(has(r.out, "cuda"));
+  }
+}
+
+TEST_CASE("the help fits a terminal and names the defaults; the version is the project's") {
+  for (const std::string program : {"match", "train"}) {
+    const Finished r = run(program + " --help");
+    CHECK(r.code == 0);
+    CHECK(r.err == "");
+    CHECK(has(r.out, "Usage: " + program));
+    std::istringstream lines(r.out);
+    int in_group = 0;
+    for (std::string line; std::getline(lines, line); ++in_group) {
+      CAPTURE(line);
+      CHECK(line.size() <= 100);
+      if (line.empty()) in_group = 0;
+      CHECK(in_group <= 22);
+    }
+    const std::string cmake = contents(std::string(CAIRN_SOURCE_DIR) + "/CMakeLists.txt");
+    const size_t at = cmake.find("project(cairn VERSION ") + 22;
+    CHECK(run(program + " --version").out ==
+          program + " (cairn) " + cmake.substr(at, cmake.find(' ', at) - at) + "\n");
+  }
+  CHECK(has(run("match --help").out, "longer photos are reduced to it; 0: never [1024]"));
+  CHECK(has(run("train --help").out, "optimiser steps [10000]"));
+}

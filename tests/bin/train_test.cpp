@@ -1,0 +1,232 @@
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/bin/command.h"
+#include "tests/ucn/some_photos.h"
+#include "ucn/weights.h"
+
+using namespace cairn;
+using namespace cairn::test;
+
+namespace {
+
+constexpr const char* tiny =
+    " --crop 32 --outputs 8 --correspondences 60 --num-pos 20 --num-hn-samples 64 --log-every 2";
+
+/// A folder with photos in photos/; train runs in it.
+struct Place {
+  Folder folder;
+  Place() {
+    std::filesystem::create_directories(folder / "photos");
+    write_photos(folder / "photos", 3);
+  }
+  std::string line(const std::string& arguments, const std::string& before = "") const {
+    return "cd '" + folder.path.string() + "'; " + before + " exec train " + arguments;
+  }
+  Finished train(const std::string& arguments, const std::string& before = "") const {
+    return run(line(arguments, before));
+  }
+  /// A new run in `out` with the tiny settings.
+  Finished fresh(const std::string& out, const std::string& more, const std::string& before = "") {
+    return train("--images photos --out " + out + tiny + " " + more, before);
+  }
+  std::string file(const std::string& name) const { return contents(folder / name); }
+  bool exists(const std::string& name) const { return std::filesystem::exists(folder / name); }
+};
+
+void cut(const std::string& path) {
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+}
+
+/// Changes one byte in the middle.
+void flip(const std::string& path) {
+  Bytes bytes = read_file(path);
+  bytes[bytes.size() / 2] ^= 1;
+  write_file_atomically(path, bytes);
+}
+
+}  // namespace
+
+TEST_CASE("train makes weights, checkpoints and a log, and says how far it is") {
+  Place p;
+  const Finished r = p.fresh("run", "--iterations 4 --checkpoint-every 2");
+  CHECK(r.code == 0);
+  CHECK(r.err == "");
+  for (const char* said : {"4/4", "loss", "hit", "lr", "s/step", "left", "3 photos"}) {
+    CAPTURE(said);
+    CHECK(has(r.out, said));
+  }
+  const ucn::Weights w = ucn::load_weights(p.folder / "run/weights.safetensors");
+  CHECK(w.network->config().outputs == 8);
+  CHECK(w.metadata.at("iterations") == "4");
+  CHECK(has(w.metadata.at("data"), "3 photos"));
+
+  std::istringstream log(p.file("run/log.jsonl"));
+  std::vector<int64_t> iterations;
+  for (std::string line; std::getline(log, line);) {
+    const auto j = nlohmann::json::parse(line);
+    iterations.push_back(j.at("iteration"));
+    for (const char* key : {"loss", "positive", "negative", "lr", "grad_norm", "hit_ratio"})
+      CHECK(j.at(key).is_number());
+  }
+  CHECK(iterations == std::vector<int64_t>{2, 4});
+  CHECK(nlohmann::json::parse(p.file("run/config.json")).at("crop") == 32);
+  CHECK(files_ending(p.folder / "run", ".tmp").empty());
+}
+
+TEST_CASE("the number of threads does not change a bit of the weights, nor a checkpoint more") {
+  Place p;
+  p.fresh("one", "--iterations 4 --threads 1 --loader-threads 0");
+  p.fresh("three", "--iterations 4 --threads 3 --loader-threads 2");
+  p.fresh("again", "--iterations 4 --threads 1 --checkpoint-every 1 --seed 1");
+  const auto model = [&](const std::string& run) {
+    const auto network = ucn::load_weights(p.folder / (run + "/weights.safetensors")).network;
+    std::string bytes;
+    for (const auto& t : network->state())
+      bytes.append(static_cast<const char*>(t.tensor.raw()), size_t(t.tensor.nbytes()));
+    return bytes;
+  };
+  CHECK(model("one") == model("three"));
+  CHECK(model("one") != model("again"));  // another seed
+}
+
+TEST_CASE("train does not write over a run unless told to continue it") {
+  Place p;
+  REQUIRE(p.fresh("run", "--iterations 2").code == 0);
+  const std::string weights = p.file("run/weights.safetensors"), log = p.file("run/log.jsonl");
+  const Finished r = p.fresh("run", "--iterations 2");
+  CHECK(r.failed_in_one_line(2));
+  CHECK(has(r.err, "holds a training run. Hint: continue it with --resume"));
+  CHECK(p.file("run/weights.safetensors") == weights);
+
+  // Continued when it is done already: the same weights again.
+  CHECK(p.train("--resume --out run").code == 0);
+  CHECK(p.file("run/weights.safetensors") == weights);
+  CHECK(p.file("run/log.jsonl") == log);
+  // More iterations are more of the same run; other settings are not.
+  const Finished other = p.train("--resume --out run --lr 0.5");
+  CHECK(other.failed_in_one_line(2));
+  CHECK(has(other.err, "lr: 0.001, not 0.5"));
+  CHECK(p.train("--resume --out run --iterations 3").code == 0);
+  CHECK(ucn::load_weights(p.folder / "run/weights.safetensors").metadata.at("iterations") == "3");
+  // The folder may move, but not change.
+  std::filesystem::rename(p.folder / "photos", p.folder / "moved");
+  CHECK(p.train("--resume --out run --images moved").code == 0);
+  std::filesystem::remove(p.folder / "moved/photo-2.png");
+  const Finished fewer = p.train("--resume --out run --images moved");
+  CHECK(fewer.failed_in_one_line(2));
+  CHECK(has(fewer.err, "3 photos, not 2"));
+}
+
+TEST_CASE("a damaged checkpoint is passed over for the one before; without any the run stays") {
+  Place p;
+  REQUIRE(p.fresh("whole", "--iterations 6 --checkpoint-every 2").code == 0);
+  const std::string weights = p.file("whole/weights.safetensors");
+  // Steps 2, 4, 6 went to a, b, a. The newest goes back to step 4.
+  for (const auto damage : {cut, flip}) {
+    std::filesystem::copy(p.folder / "whole", p.folder / "run");
+    damage(p.folder / "run/checkpoint-a.safetensors");
+    const Finished r = p.train("--resume --out run");
+    CHECK(r.failed_in_one_line(0));  // one line, but done
+    CHECK(has(r.err, "run/checkpoint-a.safetensors"));
+    CHECK(has(r.out, "Resuming after step 4."));
+    CHECK(p.file("run/weights.safetensors") == weights);
+    std::filesystem::remove_all(p.folder / "run");
+  }
+  cut(p.folder / "whole/checkpoint-a.safetensors");
+  flip(p.folder / "whole/checkpoint-b.safetensors");
+  const std::string b = p.file("whole/checkpoint-b.safetensors");
+  const Finished r = p.train("--resume --out whole");
+  CAPTURE(r.err);
+  CHECK(r.failed_in_one_line(1));
+  CHECK(has(r.err, "checkpoint-a.safetensors"));
+  CHECK(has(r.err, "checkpoint-b.safetensors"));
+  CHECK(p.file("whole/checkpoint-b.safetensors") == b);
+  CHECK(p.file("whole/weights.safetensors") == weights);
+
+  write_file_atomically(p.folder / "whole/config.json", "{\"lr\": ");
+  CHECK(has(p.train("--resume --out whole").err, "whole/config.json"));
+}
+
+TEST_CASE("broken photos are named and counted, and the rest is trained on") {
+  Place p;
+  write_file_atomically(p.folder / "photos/empty.png", "");
+  write_file_atomically(p.folder / "photos/page.jpg", "<html>");
+  write_png(p.folder / "photos/tiny.png", some_photo(3, 5, 0));
+  const Finished r = p.fresh("run", "--iterations 8");
+  CHECK(r.code == 0);
+  for (const char* name : {"empty.png", "page.jpg", "tiny.png", "(3 so far)"}) {
+    CAPTURE(name);
+    CHECK(has(r.err, name));
+  }
+  CHECK(std::ranges::count(r.err, '\n') == 3);
+}
+
+TEST_CASE("train says in one line why it cannot begin, and leaves nothing behind") {
+  Place p;
+  std::filesystem::create_directories(p.folder / "empty");
+  std::filesystem::create_directories(p.folder / "broken");
+  write_file_atomically(p.folder / "broken/a.jpg", "no image");
+  for (const std::string images : {"missing", "empty", "broken", "photos/photo-0.png"}) {
+    const Finished r = p.train("--out run --images " + images);
+    CAPTURE(r.err);
+    CHECK(r.failed_in_one_line(1));
+    CHECK(has(r.err, "'" + images + "'"));
+  }
+  for (const std::string out : {"/proc/nothing", "photos/photo-0.png", "photos/photo-0.png/run"}) {
+    const Finished r = p.train("--images photos --out " + out);
+    CAPTURE(r.err);
+    CHECK(r.failed_in_one_line(1));
+    CHECK(has(r.err, "'" + out + "'"));
+  }
+  const std::pair<const char*, const char*> usage[] = {
+      {"--out run", "--images"},
+      {"--images photos", "--out"},
+      {"--out run --resume", "holds no run"},
+      {"--out run --images photos --model VGG", "'VGG'"},
+      {"--out run --images photos --lr nan", "lr must be positive"},
+      {"--out run --images photos --lr", "--lr"},
+      {"--out run --images photos --iterations 0", "iterations"},
+      {"--out run --images photos --crop 8", "crop"},
+      {"--out run --images photos --batch -1", "batch"},
+      {"--out run --images photos --warmup -1", "warmup"},
+      {"--out run --images photos --seed -1", "seed"},
+      {"--out run --images photos --loader-threads 100000", "loader_threads"},
+      {"--out run --images photos --optimizer lion", "'lion'"},
+      {"--out run --images photos --device tpu", "tpu"}};
+  for (const auto& [arguments, named] : usage) {
+    CAPTURE(arguments);
+    const Finished r = p.train(arguments);
+    CAPTURE(r.err);
+    CHECK(r.failed_in_one_line(2));
+    CHECK(has(r.err, named));
+  }
+  CHECK(!p.exists("run"));
+}
+
+TEST_CASE("a loss that is not finite ends the run by name; what was saved stays") {
+  Place p;
+  const Finished r = p.fresh("run", "--iterations 9 --lr 1e30 --seed 5 --checkpoint-every 1");
+  CAPTURE(r.err);
+  CHECK(r.failed_in_one_line(1));
+  CHECK(has(r.err, "train: step 2 of seed 5: "));
+  CHECK(has(r.err, " in layer "));
+  CHECK(p.exists("run/checkpoint-a.safetensors"));
+}
+
+TEST_CASE("a full disk ends the run in one line; the checkpoint before stays whole") {
+  Place p;
+  REQUIRE(p.fresh("run", "--iterations 2").code == 0);
+  const std::string a = p.file("run/checkpoint-a.safetensors"),
+                    weights = p.file("run/weights.safetensors");
+  const Finished r = p.train("--resume --out run --iterations 4", "ulimit -f 2000;");
+  CAPTURE(r.err);
+  CHECK(r.failed_in_one_line(1));
+  CHECK(has(r.err, "cannot write 'run/checkpoint-b.safetensors'"));
+  CHECK(p.file("run/checkpoint-a.safetensors") == a);
+  CHECK(p.file("run/weights.safetensors") == weights);
+  CHECK(files_ending(p.folder / "run", ".tmp").empty());
+}
