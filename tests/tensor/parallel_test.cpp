@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -58,6 +59,20 @@ TEST_CASE("parallel_for: really uses the threads") {
     while (arrived < 2) std::this_thread::yield();
   });
   CHECK(arrived == 2);
+}
+
+TEST_CASE("parallel_for: returns only when the last chunk is done, whoever has it") {
+  Threads scope(2);
+  const auto caller = std::this_thread::get_id();
+  std::atomic<int> arrived{0}, done{0};
+  parallel_for(2, 1, [&](int64_t, int64_t) {
+    ++arrived;
+    while (arrived < 2) std::this_thread::yield();  // so that each thread has one
+    if (std::this_thread::get_id() != caller)
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ++done;
+  });
+  CHECK(done == 2);
 }
 
 TEST_CASE("parallel_for: an exception of a chunk comes out, and the pool lives on") {
