@@ -26,6 +26,7 @@ struct Arguments {
   std::string json, only;
   std::string model = "ResUNetBN2F";
   int threads = 0, repeat = 5;
+  bool layers = false;
 };
 
 struct Row {
@@ -191,6 +192,12 @@ void matcher(Bench& bench) {
 int run(const Arguments& a) {
   require(a.repeat >= 1, ErrorId::usage, "bench", "--repeat must be at least 1");
   if (a.threads > 0) set_num_threads(a.threads);
+  if (a.layers) {
+    Random random(0);
+    ResUNet net({.model = a.model}, random);
+    std::fputs(nn::summary(net, {1, 480, 640, 1}).c_str(), stdout);
+    return done;
+  }
   std::printf("%s, %d threads\n", simd_target().c_str(), num_threads());
   Bench bench(a);
   operations(bench);
@@ -218,6 +225,7 @@ int main(int argc, char** argv) {
     app.option_defaults()->always_capture_default();
     app.add_option("--only", a.only, "only benchmarks whose name holds this text");
     app.add_option("--model", a.model, "the network");
+    app.add_flag("--layers", a.layers, "print the network's layers at 480x640 instead");
     app.add_option("--repeat", a.repeat, "runs, of which the median counts");
     app.add_option("--threads", a.threads, "0: all cores");
     app.add_option("--json", a.json, "also write the figures to this file");
