@@ -1,0 +1,98 @@
+#include "ucn/photo.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/compare.h"
+#include "tests/data/sample_files.h"
+#include "tests/ucn/some_photos.h"
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace cairn::ucn;
+
+namespace {
+
+/// A black gray JPEG of 48 x 32 stored pixels with one bright block of 8 x 8 around (20, 12).
+std::string jpeg_with_spot(const Folder& folder, int orientation) {
+  Bytes samples(48 * 32, 0);
+  for (size_t y = 8; y < 16; ++y)
+    for (size_t x = 16; x < 24; ++x) samples[y * 48 + x] = 255;
+  const std::string path = folder / "spot.jpg";
+  write_file_atomically(
+      path, make_jpeg(48, 32, samples, {.space = JCS_GRAYSCALE, .exif = make_exif(orientation)}));
+  return path;
+}
+
+/// The centre of what is bright.
+std::array<double, 2> centre(const Tensor& pixels) {
+  double sum = 0, x = 0, y = 0;
+  for (int64_t i = 0; i < pixels.numel(); ++i) {
+    const double v = pixels.data<uint8_t>()[i];
+    sum += v;
+    x += v * double(i % pixels.dim(1));
+    y += v * double(i / pixels.dim(1));
+  }
+  return {x / sum, y / sum};
+}
+
+}  // namespace
+
+TEST_CASE("what is seen in a photo is found in the file's stored pixels, turned and resized") {
+  const Folder folder;
+  for (int orientation = 1; orientation <= 8; ++orientation)
+    for (const double scale : {1.0, 0.5, 2.0, 0.77}) {
+      CAPTURE(orientation);
+      CAPTURE(scale);
+      const Photo p = read_photo(jpeg_with_spot(folder, orientation), 1, {.scale = scale});
+      CHECK((p.pixels.dim(0) > p.pixels.dim(1)) == (orientation >= 5));
+      const auto [x, y] = centre(p.pixels);
+      const auto [stored_x, stored_y] = p.to_stored(x, y);
+      CHECK(std::fabs(stored_x - 19.5) < 0.05);
+      CHECK(std::fabs(stored_y - 11.5) < 0.05);
+    }
+}
+
+TEST_CASE("without EXIF the photo is seen as it is stored") {
+  const Folder folder;
+  const Photo p = read_photo(jpeg_with_spot(folder, 6), 1, {.respect_exif = false});
+  CHECK(p.pixels.shape() == Shape{32, 48, 1});
+  CHECK(p.to_stored(3, 4) == std::array{3.0, 4.0});
+}
+
+TEST_CASE("max_size limits the longer side and never enlarges; no side falls to zero") {
+  const Folder folder;
+  const auto shape = [&](int64_t h, int64_t w, const PhotoOptions& o) {
+    write_png(folder / "photo.png", some_photo(h, w, 0));
+    return read_photo(folder / "photo.png", 1, o).pixels.shape();
+  };
+  CHECK(shape(30, 60, {.max_size = 20}) == Shape{10, 20, 1});
+  CHECK(shape(60, 30, {.max_size = 20}) == Shape{20, 10, 1});
+  CHECK(shape(30, 60, {.max_size = 100}) == Shape{30, 60, 1});
+  CHECK(shape(30, 60, {.scale = 2, .max_size = 100}) == Shape{50, 100, 1});
+  CHECK(shape(1, 60, {.max_size = 10}) == Shape{1, 10, 1});
+  CHECK(shape(1, 1, {.scale = 0.01}) == Shape{1, 1, 1});
+}
+
+TEST_CASE("a photo has as many channels as the network takes") {
+  const Folder folder;
+  write_png(folder / "gray.png", some_photo(9, 7, 0));
+  const Tensor gray = read_photo(folder / "gray.png", 1, {}).pixels;
+  const Tensor color = read_photo(folder / "gray.png", 3, {}).pixels;
+  CHECK(same_bits(gray, some_photo(9, 7, 0)));
+  CHECK(same_bits(color, to_rgb(gray)));
+}
+
+TEST_CASE("features are of unit length at every pixel, and do not depend on the mode before") {
+  Random random(1);
+  ResUNet network({.outputs = 8}, random);
+  const Tensor pixels = some_photo(21, 13, 2);
+  network.train();
+  const Tensor f = extract_features(network, pixels);
+  CHECK(f.shape() == Shape{21, 13, 8});
+  for (int64_t i = 0; i < 21 * 13; ++i) {
+    double norm = 0;
+    for (int c = 0; c < 8; ++c) norm += std::pow(double(f.data<float>()[i * 8 + c]), 2);
+    CHECK(std::fabs(norm - 1) < 1e-5);
+  }
+  CHECK(same_bits(f, extract_features(network, pixels)));
+}

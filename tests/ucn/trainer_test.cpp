@@ -1,0 +1,308 @@
+#include "ucn/trainer.h"
+
+#include <doctest/doctest.h>
+#include <zlib.h>
+
+#include <fstream>
+
+#include "nn/safetensors.h"
+#include "tensor/parallel.h"
+#include "tests/compare.h"
+#include "tests/data/sample_files.h"
+#include "tests/ucn/some_photos.h"
+#include "ucn/run_folder.h"
+#include "ucn/run_log.h"
+
+using namespace cairn;
+using namespace cairn::test;
+using namespace cairn::ucn;
+
+namespace {
+
+TrainOptions tiny() {
+  TrainOptions o;
+  o.model.outputs = 8;
+  o.crop = 32;
+  o.correspondences = 50;
+  o.loss.num_pos = 20;
+  o.loss.num_hn_samples = 64;
+  o.iterations = 40;
+  o.warmup = 0;
+  return o;
+}
+
+/// Pairs made from three small photos.
+struct Photos {
+  Folder folder;
+  std::unique_ptr<HomographyPairs> pairs;
+  Photos() {
+    write_photos(folder.path, 3);
+    HomographyPairsOptions o;
+    o.views.height = o.views.width = 32;
+    o.correspondences = 50;
+    pairs = std::make_unique<HomographyPairs>(folder.path, o);
+  }
+};
+const PairSource& source() {
+  static const Photos photos;
+  return *photos.pairs;
+}
+
+bool same(Trainer& a, Trainer& b) {
+  const auto sa = a.network().state(), sb = b.network().state();
+  for (size_t i = 0; i < sa.size(); ++i)
+    if (!same_bits(sa[i].tensor, sb[i].tensor)) return false;
+  return sa.size() == sb.size();
+}
+
+/// The same pair every time.
+struct OnePair : PairSource {
+  Pair pair;
+  OnePair() {
+    Random random(2);
+    pair = source().get(0, random);
+  }
+  int64_t size() const override { return 1; }
+  Pair get(int64_t, Random&) const override { return pair; }
+  std::string description() const override { return "one pair"; }
+};
+
+}  // namespace
+
+TEST_CASE("a step is a function of the settings and its number") {
+  Trainer a(tiny(), source()), b(tiny(), source());
+  const int threads = num_threads();
+  for (int i = 0; i < 3; ++i) {
+    set_num_threads(1);
+    const StepReport ra = a.step();
+    set_num_threads(3);
+    const StepReport rb = b.step();
+    CHECK(ra.iteration == i + 1);
+    CHECK(ra.loss == rb.loss);
+    CHECK(ra.grad_norm == rb.grad_norm);
+    CHECK(std::isfinite(ra.loss));
+    CHECK(same(a, b));
+  }
+  set_num_threads(threads);
+  TrainOptions other = tiny();
+  other.seed = 1;
+  Trainer c(other, source());
+  for (int i = 0; i < 3; ++i) c.step();
+  CHECK(!same(a, c));
+}
+
+TEST_CASE("training lowers the loss") {
+  const OnePair one;
+  TrainOptions o = tiny();
+  o.loss.num_hn_samples = 16;
+  Trainer t(o, one);
+  const double first = t.step().loss;
+  double last = first;
+  for (int i = 0; i < 20; ++i) last = t.step().loss;
+  CHECK(last < 0.85 * first);
+}
+
+TEST_CASE("a resumed run continues bit for bit, with every optimiser") {
+  for (const char* optimizer : {"adamw", "sgd"}) {
+    CAPTURE(optimizer);
+    const Folder folder;
+    TrainOptions o = tiny();
+    o.optimizer = optimizer;
+    o.iter_size = 2;
+    Trainer whole(o, source());
+    for (int i = 0; i < 3; ++i) whole.step();
+    {
+      Trainer first(o, source());
+      for (int i = 0; i < 2; ++i) first.step();
+      first.save(folder.path);
+    }
+    Trainer second(o, source());
+    CHECK(second.resume(folder.path).found);
+    CHECK(second.iteration() == 2);
+    second.step();
+    CHECK(same(whole, second));
+  }
+}
+
+TEST_CASE("checkpoints alternate; a damaged one is named and the one before used") {
+  const Folder folder;
+  Trainer t(tiny(), source());
+  CHECK(!has_checkpoint(folder.path));
+  for (int i = 0; i < 3; ++i) {
+    t.step();
+    t.save(folder.path);
+  }
+  CHECK(has_checkpoint(folder.path));
+  const std::string newest = folder / "checkpoint-a.safetensors";  // steps 1, 2, 3: a, b, a
+  const Bytes whole = read_file(newest);
+  const auto resumed_with = [&](const Bytes& bytes) {
+    write_file_atomically(newest, bytes);
+    Trainer again(tiny(), source());
+    const auto r = again.resume(folder.path);
+    CHECK(r.found);
+    return std::pair(again.iteration(), r.damaged.size() ? r.damaged[0] : "");
+  };
+  CHECK(resumed_with(whole) == std::pair(int64_t(3), std::string()));
+  const auto damaged = [&](const Bytes& bytes) {
+    const auto [iteration, why] = resumed_with(bytes);
+    CAPTURE(why);
+    CHECK(iteration == 2);
+    CHECK(has(why, newest));
+  };
+  damaged({});
+  damaged(Bytes(whole.begin(), whole.end() - 1));
+  // One bit, anywhere: in the data, a name, a setting, the number of steps.
+  Random random(1);
+  const std::string text(whole.begin(), whole.end());
+  std::vector<size_t> places = {text.find("\"iteration\":\"") + 13, text.find("0.001") + 4,
+                                text.find("blocks2.0"), whole.size() - 1};
+  for (int i = 0; i < 4; ++i) places.push_back(size_t(random.below(int64_t(whole.size()))));
+  for (const size_t place : places) {
+    CAPTURE(place);
+    Bytes bytes = whole;
+    bytes[place] ^= 1;
+    damaged(bytes);
+  }
+}
+
+TEST_CASE("a run without an intact checkpoint is not thrown away") {
+  const Folder folder;
+  Trainer t(tiny(), source());
+  CHECK(!t.resume(folder.path).found);  // nothing there: begin anew
+  write_file_atomically(folder / "checkpoint-a.safetensors", "half");
+  const std::string error = error_of([&] { t.resume(folder.path); });
+  CHECK(error.starts_with("format: resume: no checkpoint can be used: "));
+  CHECK(has(error, "checkpoint-a.safetensors"));
+}
+
+TEST_CASE("other settings and other photos are refused by name") {
+  const Folder folder;
+  Trainer t(tiny(), source());
+  t.save(folder.path);
+  TrainOptions o = tiny();
+  o.lr = 0.5;
+  CHECK(error_of([&] { Trainer(o, source()).resume(folder.path); }) ==
+        "usage: resume: the run was made with lr: 0.001, not 0.5");
+  CHECK(error_of([&] { Trainer(tiny(), OnePair()).resume(folder.path); }) ==
+        "usage: resume: the run was made with 3 photos, not 1");
+  o = tiny();
+  o.iterations = 1000;
+  o.images = "moved";
+  CHECK(Trainer(o, source()).resume(folder.path).found);
+}
+
+TEST_CASE("checkpoints of the first version, with one count of steps, continue") {
+  const Folder folder;
+  Trainer whole(tiny(), source());
+  whole.step();
+  whole.save(folder.path);
+  const std::string path = folder / "checkpoint-a.safetensors";
+  nn::TensorFile file = nn::load_safetensors(path);
+  std::erase_if(file.tensors, [](const auto& t) { return t.name.starts_with("optimizer.step."); });
+  file.tensors.push_back({"optimizer.step", Tensor::from({}, std::vector<int64_t>{1})});
+  file.metadata.erase("pairs");
+  file.metadata.erase("metadata_crc32");
+  uLong crc = 0;  // of names, shapes, types and data
+  for (const auto& [name, t] : file.tensors) {
+    const std::string header = cat(name, " ", t.shape(), " ", t.dtype());
+    crc = crc32(crc, reinterpret_cast<const Bytef*>(header.data()), uInt(header.size()));
+    crc = crc32(crc, static_cast<const Bytef*>(t.raw()), uInt(t.nbytes()));
+  }
+  file.metadata["crc32"] = std::to_string(crc);
+  nn::save_safetensors(path, file);
+  Trainer again(tiny(), source());
+  CHECK(again.resume(folder.path).found);
+  whole.step();
+  again.step();
+  CHECK(same(whole, again));
+}
+
+TEST_CASE("a loss that is not finite names the op, the layer, the step and the seed") {
+  TrainOptions o = tiny();
+  o.seed = 7;
+  o.lr = 1e30;
+  o.schedule = "constant";
+  for (const bool anomaly : {false, true}) {
+    o.anomaly = anomaly;
+    Trainer t(o, source());
+    t.step();
+    const auto before = nn::export_state(t.network());
+    const std::string error = error_of([&] { t.step(); });
+    CAPTURE(error);
+    CHECK(error.starts_with("nan: train: step 2 of seed 7: conv2d: "));
+    CHECK(has(error, " in layer "));
+    CHECK(t.iteration() == 1);
+    for (size_t i = 0; i < before.size(); ++i)
+      if (!has(before[i].name, "running") && !has(before[i].name, "num_batches"))
+        CHECK(same_bits(before[i].tensor, nn::export_state(t.network())[i].tensor));
+  }
+  OnePair broken;
+  broken.pair.image0 = Tensor::full(broken.pair.image0.shape(), NAN);
+  Trainer t(tiny(), broken);
+  const std::string error = error_of([&] { t.step(); });
+  CAPTURE(error);
+  CHECK(error.starts_with("nan: train: step 1 of seed 0: "));
+}
+
+TEST_CASE("looking how well features match leaves the run as it is") {
+  Trainer a(tiny(), source()), b(tiny(), source());
+  Random random(4);
+  const Pair pair = source().get(1, random);
+  const HitRatios h = a.evaluate(pair);
+  CHECK(h.hit >= 0);
+  CHECK(h.hit <= 1);
+  CHECK(same(a, b));
+  CHECK(a.step().loss == b.step().loss);
+}
+
+TEST_CASE("weights are saved with each checkpoint and say what made them") {
+  const Folder folder;
+  TrainOptions o = tiny();
+  Trainer t(o, source());
+  t.step();
+  t.save(folder.path);
+  const Weights w = load_weights(folder / "weights.safetensors");
+  CHECK(w.metadata.at("iterations") == "1");
+  CHECK(w.metadata.at("recipe") == to_json(o));
+  CHECK(w.metadata.at("data") == source().description());
+  CHECK(same_bits(w.network->state()[0].tensor, t.network().state()[0].tensor));
+}
+
+TEST_CASE("the log of a resumed run has each line once") {
+  const Folder folder;
+  const std::string path = folder / "log.jsonl";
+  {
+    RunLog log(path, 0);
+    for (int64_t i = 1; i <= 4; ++i) log.write(i, {{"loss", 1.0 / double(i)}});
+  }
+  std::ofstream(path, std::ios::app) << "{\"iteration\": 5, \"lo";  // killed while writing
+  {
+    RunLog log(path, 2);
+    log.write(3, {{"loss", NAN}});
+  }
+  const Bytes bytes = read_file(path);
+  CHECK(std::string(bytes.begin(), bytes.end()) ==
+        "{\"iteration\":1,\"loss\":1.0}\n{\"iteration\":2,\"loss\":0.5}\n"
+        "{\"iteration\":3,\"loss\":null}\n");
+  CHECK(has(error_of([&] { RunLog(folder / "no/log.jsonl", 0); }), "no/log.jsonl"));
+}
+
+TEST_CASE("a run's folder is made, held by one, and swept of what a killed run left") {
+  const Folder folder;
+  const std::string path = folder / "deep/run";
+  {
+    const RunFolder held(path);
+    CHECK(has(error_of([&] { RunFolder second(path); }), "another training is writing to"));
+  }
+  for (const char* name : {"weights.safetensors.12-0.tmp", "checkpoint-a.safetensors.12-1.tmp",
+                           "notes.tmp", "weights.safetensors"})
+    write_file_atomically(path + "/" + name, "x");
+  const RunFolder again(path);
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(path))
+    names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  CHECK(names == std::vector<std::string>{"notes.tmp", "weights.safetensors"});
+  CHECK(has(error_of([&] { RunFolder below(path + "/notes.tmp/x"); }), "cannot make the folder"));
+  CHECK(has(error_of([&] { RunFolder file(path + "/notes.tmp"); }), "cannot make the folder"));
+}
