@@ -148,10 +148,10 @@ int run(Arguments& a) {
   const Weights weights = stage(
       "weights", [&] { return load_weights(a.weights.empty() ? bundled_weights() : a.weights); });
   ResUNet& network = *weights.network;
-  const auto [photo0, photo1] = stage("reading", [&] {
-    return std::pair(read_photo(a.photo0, network.config().inputs, a.photo),
-                     read_photo(a.photo1, network.config().inputs, a.photo));
-  });
+  const int64_t channels = network.config().inputs;
+  const Photo photo0 = stage("reading A", [&] { return read_photo(a.photo0, channels, a.photo); });
+  const Photo photo1 = stage("reading B", [&] { return read_photo(a.photo1, channels, a.photo); });
+
   std::error_code error;  // now, because what follows takes long
   std::filesystem::create_directories(a.out, error);
   require(!error, ErrorId::io, "match", "cannot make the folder '", a.out, "': ", error.message());
@@ -159,8 +159,8 @@ int run(Arguments& a) {
       stage("features of A", [&] { return extract_features(network, photo0.pixels); });
   const Tensor features1 =
       stage("features of B", [&] { return extract_features(network, photo1.pixels); });
-  const auto [keypoints0, keypoints1] = stage(
-      "keypoints", [&] { return std::pair(keypoints_of(a, photo0), keypoints_of(a, photo1)); });
+  const Tensor keypoints0 = stage("keypoints of A", [&] { return keypoints_of(a, photo0); });
+  const Tensor keypoints1 = stage("keypoints of B", [&] { return keypoints_of(a, photo1); });
   Random random(a.seed);
   const MatchResult result = stage("matching", [&] {
     return match(features0, features1, keypoints0, keypoints1, a.match, random);

@@ -197,12 +197,12 @@ TEST_CASE("train says in one line why it cannot begin, and leaves nothing behind
       {"--out run --images photos --loader-threads 100000", "loader_threads"},
       {"--out run --images photos --optimizer lion", "'lion'"},
       {"--out run --images photos --device tpu", "tpu"}};
-  for (const auto& [arguments, named] : usage) {
-    CAPTURE(arguments);
-    const Finished r = p.train(arguments);
+  for (const auto& u : usage) {
+    CAPTURE(u.first);
+    const Finished r = p.train(u.first);
     CAPTURE(r.err);
     CHECK(r.failed_in_one_line(2));
-    CHECK(has(r.err, named));
+    CHECK(has(r.err, u.second));
   }
   CHECK(!p.exists("run"));
 }

@@ -144,10 +144,10 @@ TEST_CASE("checkpoints alternate; a damaged one is named and the one before used
   };
   CHECK(resumed_with(whole) == std::pair(int64_t(3), std::string()));
   const auto damaged = [&](const Bytes& bytes) {
-    const auto [iteration, why] = resumed_with(bytes);
-    CAPTURE(why);
-    CHECK(iteration == 2);
-    CHECK(has(why, newest));
+    const auto resumed = resumed_with(bytes);
+    CAPTURE(resumed.second);
+    CHECK(resumed.first == 2);
+    CHECK(has(resumed.second, newest));
   };
   damaged({});
   damaged(Bytes(whole.begin(), whole.end() - 1));
