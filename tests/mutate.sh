@@ -115,7 +115,9 @@ total=0 caught=0
 each_bug check
 [ "$total" -gt 0 ] || fail "no bug has '$only' in its name"
 generator=
-if command -v ninja >/dev/null && [ ! -e "$place/build/CMakeCache.txt" ]; then generator='-G Ninja'; fi
+if command -v ninja >/dev/null && [ ! -e "$place/build/CMakeCache.txt" ]; then
+  generator='-G Ninja'
+fi
 # shellcheck disable=SC2086
 { cmake -S "$place/tree" -B "$place/build" $generator >"$place/build.log" 2>&1 && build; } ||
   fail "the copy does not build as it is: see build/mutate/build.log"
