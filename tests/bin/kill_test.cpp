@@ -23,10 +23,15 @@ const std::string often = " --checkpoint-every 1";
 struct Undisturbed {
   Folder folder;
   std::string weights;
+  int64_t milliseconds = 0;  ///< that it took
   Undisturbed() {
     std::filesystem::create_directories(folder / "photos");
     write_photos(folder / "photos", 3);
+    const auto start = std::chrono::steady_clock::now();
     REQUIRE(run(train(std::string(settings) + "undisturbed" + often)).code == 0);
+    milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(
+                       std::chrono::steady_clock::now() - start)
+                       .count();
     weights = contents(folder / "undisturbed/weights.safetensors");
   }
   std::string train(const std::string& arguments) const {
@@ -62,8 +67,8 @@ TEST_CASE("kill -9 at any moment loses no more than the steps since the last che
       CHECK(train.wait().code == 0);
       break;
     }
-    const auto end =
-        std::chrono::steady_clock::now() + std::chrono::milliseconds(20 + random.below(400));
+    const auto end = std::chrono::steady_clock::now() +
+                     std::chrono::milliseconds(random.below(u.milliseconds / 3));
     finished = !train.until([&] { return std::chrono::steady_clock::now() > end; });
     train.send(SIGKILL);
     killed += train.wait().code == 128 + SIGKILL;
