@@ -63,17 +63,14 @@ void add_options(CLI::App& app, Arguments& a) {
   a.machine.add_options(app, "Machine");
 }
 
-/// Where the weights that come with the program lie: beside a checkout's bin/, or installed.
+/// The weights that come with the checkout whose bin/ holds this program.
 std::string bundled_weights() {
   std::error_code error;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const auto root = program.parent_path().parent_path();
-  for (const char* place : {"ucn/weights", "share/cairn/weights"}) {
-    const auto path = root / place / "resunetbn2f.safetensors";
-    if (std::filesystem::exists(path, error)) return path;
-  }
-  throw Error(ErrorId::io, "match", "the bundled weights are not beside the program",
-              "name a file with --weights");
+  const auto path = program.parent_path().parent_path() / "ucn/weights/resunetbn2f.safetensors";
+  require(std::filesystem::exists(path, error), ErrorId::io, "match", "the bundled weights, ",
+          path.string(), ", are not there. Hint: name a file with --weights");
+  return path;
 }
 
 /// Runs one stage and notes how long it took.

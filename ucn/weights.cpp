@@ -47,6 +47,7 @@ ResUNetConfig config_from(const Metadata& metadata, const std::string& origin) {
 void save_weights(const std::string& path, const ResUNet& network, const Metadata& metadata) {
   nn::TensorFile file{nn::export_state(network), metadata};
   for (const auto& [key, value] : describe(network.config())) file.metadata[key] = value;
+  file.metadata["commit"] = CAIRN_COMMIT;
   nn::save_safetensors(path, file);
 }
 

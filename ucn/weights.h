@@ -16,7 +16,8 @@ using Metadata = std::map<std::string, std::string>;
 Metadata describe(const ResUNetConfig& config);
 ResUNetConfig config_from(const Metadata& metadata, const std::string& origin);
 
-/// Writes the network atomically; `metadata` (recipe, data, ...) is added to its description.
+/// Writes the network atomically; `metadata` (recipe, data, ...) is added to its description,
+/// and the commit that the library was built from.
 void save_weights(const std::string& path, const ResUNet& network, const Metadata& metadata = {});
 
 struct Weights {
