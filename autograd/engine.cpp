@@ -1,5 +1,6 @@
 // The tape and the walk back along it.
 #include <algorithm>
+#include <atomic>
 #include <queue>
 #include <unordered_map>
 
@@ -54,7 +55,7 @@ thread_local bool no_grad = false;
 thread_local bool anomaly = false;
 thread_local std::string layer_path;
 thread_local OpObserver observer;
-thread_local uint64_t next_sequence = 1;
+std::atomic<uint64_t> next_sequence{1};  // of all threads: a tape may be handed on
 
 std::string in_layer(const std::string& layer) {
   return layer.empty() ? std::string() : " in layer " + layer;
@@ -159,8 +160,10 @@ void walk(const std::shared_ptr<GradInfo>& root, const Tensor& seed, bool retain
     const Info info = queue.top();
     queue.pop();
     Tensor grad = std::move(pending.extract(info.get()).mapped().sum);
-    for (const auto& hook : info->hooks)
+    const auto hooks = info->hooks;  // which may add others, for the next backward
+    for (const auto& hook : hooks)
       if (Tensor replaced = hook(grad); replaced.defined()) {
+        require_same_dtype("backward hook", replaced, grad);
         require_same_shape("backward hook", replaced, grad);
         grad = std::move(replaced);
       }

@@ -57,9 +57,10 @@ GradcheckResult gradcheck(const Sample& sample, uint64_t seed, double h, double 
     };
     const double numeric = (moved(h) - moved(-h)) / (2 * h);
     const double analytic = x[i].grad().defined() ? dot(x[i].grad(), direction) : 0;
-    const double error = std::fabs(numeric - analytic) / std::max(1.0, std::fabs(numeric));
-    if (!(error <= result.worst)) result.worst = error;
-    if (!(error <= tolerance) && result.ok) {
+    double error = std::fabs(numeric - analytic) / std::max(1.0, std::fabs(numeric));
+    if (error != error) error = INFINITY;  // NaN, worse than any number
+    result.worst = std::max(result.worst, error);
+    if (error > tolerance && result.ok) {
       result.ok = false;
       result.where =
           cat("input ", i, ", ", what, ": central difference ", numeric, ", backward ", analytic);

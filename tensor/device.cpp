@@ -43,7 +43,7 @@ class CachingAllocator {
       stats_.cached -= got;
       free_.erase(it);
     } else {
-      trim(2 * std::max(most_live_, stats_.live + size) - stats_.live - size);
+      trim(std::max(2 * most_live_ - stats_.live - size, stats_.live + size));
       block = system_allocate(size);
       if (!block) {  // memory in the cache may be of the wrong size: return it and try again
         flush();
@@ -85,6 +85,7 @@ class CachingAllocator {
   void empty_cache() {
     std::lock_guard lock(mutex_);
     flush();
+    most_live_ = stats_.live;
   }
 
  private:
@@ -107,7 +108,7 @@ class CachingAllocator {
   std::multimap<int64_t, void*> free_;
   std::unordered_map<void*, int64_t> sizes_;
   MemoryStats stats_;
-  int64_t most_live_ = 0;  // stats_.peak may be reset
+  int64_t most_live_ = 0;  // since the cache was emptied; stats_.peak may be reset
 };
 
 // Never destroyed: tensors with static storage may outlive any other static object.

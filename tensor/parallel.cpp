@@ -2,13 +2,20 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #include "tensor/error.h"
 
@@ -48,7 +55,11 @@ struct InsideChunk {
 class Pool {
  public:
   explicit Pool(int workers) {
-    for (int i = 0; i < workers; ++i) threads_.emplace_back([this] { serve(); });
+    threads_.reserve(size_t(workers));
+    try {
+      while (int(threads_.size()) < workers) threads_.emplace_back([this] { serve(); });
+    } catch (const std::system_error&) {  // the system gives no more; those there are do the work
+    }
   }
   ~Pool() {
     {
@@ -104,9 +115,19 @@ class Pool {
 };
 
 int default_threads() {
-  if (const char* text = std::getenv("CAIRN_THREADS"))
-    if (const int n = std::atoi(text); n >= 1) return n;
-  return std::max(1u, std::thread::hardware_concurrency());
+  if (const char* text = std::getenv("CAIRN_THREADS"); text && *text) {
+    int count = 0;
+    const char* const end = text + std::strlen(text);
+    const auto [rest, error] = std::from_chars(text, end, count);
+    require(error == std::errc() && rest == end && count >= 1, ErrorId::argument, "num_threads",
+            "CAIRN_THREADS is '", text, "', not a number of threads");
+    return count;
+  }
+#ifdef __linux__  // where hardware_concurrency() also counts cores that this process may not use
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+#endif
+  return int(std::max(1u, std::thread::hardware_concurrency()));
 }
 
 std::mutex pool_mutex;  // held by whoever runs a job; others run theirs serially meanwhile
@@ -117,7 +138,8 @@ int pool_size = 0;
 }  // namespace
 
 int num_threads() {
-  if (thread_count == 0) thread_count = default_threads();
+  int unset = 0;
+  if (thread_count == 0) thread_count.compare_exchange_strong(unset, default_threads());
   return thread_count;
 }
 
@@ -128,15 +150,16 @@ void set_num_threads(int count) {
 
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   require(grain >= 1, ErrorId::argument, "parallel_for", "the grain is ", grain);
+  const int threads = num_threads();
   std::unique_lock lock(pool_mutex, std::defer_lock);
-  if (n <= grain || inside_chunk || num_threads() == 1 || !lock.try_lock()) {
+  if (n <= grain || inside_chunk || threads == 1 || !lock.try_lock()) {
     for (int64_t begin = 0; begin < n; begin += grain) body(begin, std::min(n, begin + grain));
     return;
   }
-  if (pool_size != num_threads()) {
+  if (!pool || pool_size != threads) {
     pool.reset();
-    pool = std::make_unique<Pool>(num_threads() - 1);
-    pool_size = num_threads();
+    pool = std::make_unique<Pool>(threads - 1);
+    pool_size = threads;
   }
   Job job{n, grain, &body, {}, {}, {}};
   pool->run(job);

@@ -30,8 +30,10 @@ Tensor Tensor::zeros(const Shape& shape, DType type, Device device) {
 Tensor Tensor::full(const Shape& shape, double value, DType type, Device device) {
   Tensor t = empty(shape, type, device);
   dispatch_all(type, [&]<class T>() {
-    if constexpr (std::is_arithmetic_v<T>) std::ranges::fill(t.span<T>(), T(value));
-    else std::ranges::fill(t.span<T>(), T(float(value)));
+    if constexpr (std::is_arithmetic_v<T>)
+      std::ranges::fill(t.span<T>(), T(value));
+    else
+      std::ranges::fill(t.span<T>(), T(float(value)));
   });
   return t;
 }
@@ -57,9 +59,9 @@ T* Tensor::data() {
   return const_cast<T*>(std::as_const(*this).data<T>());
 }
 
-#define CAIRN_INSTANTIATE(T)                                      \
-  template const T* Tensor::data<T>() const;                      \
-  template T* Tensor::data<T>();                                  \
+#define CAIRN_INSTANTIATE(T)                 \
+  template const T* Tensor::data<T>() const; \
+  template T* Tensor::data<T>();             \
   template Tensor Tensor::from(const Shape&, std::span<const T>);
 CAIRN_INSTANTIATE(float)
 CAIRN_INSTANTIATE(double)
@@ -101,6 +103,8 @@ To convert(From value) {
     return To(float(value));
   else if constexpr (std::is_same_v<To, uint8_t> && std::is_floating_point_v<From>)
     return value > From(0) ? uint8_t(std::lround(std::min(value, From(255)))) : uint8_t(0);
+  else if constexpr (std::is_same_v<To, uint8_t>)
+    return uint8_t(std::clamp<int64_t>(int64_t(value), 0, 255));
   else
     return To(value);
 }

@@ -18,17 +18,16 @@ struct BatchNorm {
 
   Tensor forward(Saved& s, Inputs in) const {
     const Tensor &x = in[0], &gamma = in[1], &beta = in[2];
-    Tensor mean = state.running_mean, variance = state.running_var;
-    if (state.training) {
-      auto [m, v] = kernels::batch_moments(x);
-      mean = m;
-      variance = v;
-      update_running(m, v, x.numel() / std::max<int64_t>(1, m.numel()));
-    }
+    kernels::BatchMoments moments{state.running_mean, state.running_var};
+    if (state.training) moments = kernels::batch_moments(x);
+    const auto& [mean, variance] = moments;
     const Tensor invstd = kernels::inverse_deviation(variance, state.eps);
     const Tensor y =
         kernels::batch_norm(x, gamma, beta, mean, invstd, residual ? in[3] : Tensor(), relu);
-    s.keep(x, gamma, mean, invstd, relu ? y : Tensor());
+    if (state.training)
+      update_running(mean, variance, x.numel() / std::max<int64_t>(1, mean.numel()));
+    // A copy of the running mean, because a later training step changes it in place.
+    s.keep(x, gamma, state.training ? mean : mean.clone(), invstd, relu ? y : Tensor());
     return y;
   }
   Grads backward(const Saved& s, const Tensor& dy) const {

@@ -37,7 +37,7 @@ struct MarginMean {
         const T d2 =
             a2.data<T>()[i] + b2.data<T>()[j] - 2 * products.data<T>()[(i - begin) * m + j];
         const double d = std::sqrt(double(std::max(d2, T(0))) + eps);
-        if (!(d < margin)) continue;
+        if (d >= margin) continue;  // NaN stays
         if (std::hypot(pa[2 * i] - pb[2 * j], pa[2 * i + 1] - pb[2 * j + 1]) > radius) f(i, j, d);
       }
   }

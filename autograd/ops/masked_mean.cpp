@@ -15,9 +15,9 @@ struct MaskedMean {
 
   Tensor forward(Saved& s, Inputs x) const {
     require_same_shape(name, x[0], mask);
-    const Tensor m = mask.to(x[0].dtype());
-    const double count = kernels::sum(kernels::clamp(m, 0, 1)).item();
-    const Tensor weight = kernels::affine(kernels::clamp(m, 0, 1), 1 / std::max(count, 1.0), 0);
+    const Tensor chosen = kernels::clamp(mask.to(x[0].dtype()), 0, 1);
+    const double count = kernels::sum(chosen).item();
+    const Tensor weight = kernels::affine(chosen, 1 / std::max(count, 1.0), 0);
     s.keep(weight);
     // Selecting, not multiplying: a masked NaN must not reach the sum.
     return kernels::sum(kernels::mul(kernels::relu_backward(weight, x[0]), weight));

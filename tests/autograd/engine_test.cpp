@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <thread>
 
 #include "autograd/op.h"
 #include "autograd/ops.h"
@@ -36,8 +37,8 @@ TEST_CASE("a value used twice receives the sum of both gradients") {
 
 TEST_CASE("a diamond is walked once, after both of its sides") {
   const Var x = leaf({2});
-  const Var shared = square(x);                // 4
-  sum(shared * scale(shared, 3)).backward();   // 3 x^4
+  const Var shared = square(x);               // 4
+  sum(shared * scale(shared, 3)).backward();  // 3 x^4
   CHECK(x.grad().item() == 12 * 8);
 }
 
@@ -97,6 +98,76 @@ TEST_CASE("a hook sees the complete gradient and may replace it") {
   CHECK(x.grad().item() == 200);
 }
 
+TEST_CASE("hooks run in turn, also on leaves; one that returns nothing only looks") {
+  const Var x = leaf({1, 2});
+  x.on_grad([](const Tensor& g) { return g.reshape({2}); });
+  x.on_grad([](const Tensor&) { return Tensor::full({2}, 5, DType::f64); });
+  std::vector<double> last;
+  x.on_grad([&](const Tensor& g) {
+    last = g.to_vector();
+    return Tensor();
+  });
+  sum(x).backward();
+  CHECK(last == std::vector<double>{5, 5});
+  CHECK(x.grad().to_vector() == last);
+}
+
+TEST_CASE("a hook added by a hook waits for the next backward") {
+  const Var x = leaf({1});
+  int calls = 0;
+  for (int i = 0; i < 3; ++i)
+    x.on_grad([&](const Tensor&) {
+      x.on_grad([&](const Tensor&) {
+        ++calls;
+        return Tensor();
+      });
+      return Tensor();
+    });
+  sum(x).backward();
+  CHECK(calls == 0);
+  sum(x).backward();
+  CHECK(calls == 3);
+}
+
+TEST_CASE("what a hook returns must be a gradient of that value") {
+  const Var x = leaf({1, 2});
+  const Var wrong_shape = scale(x, 1), wrong_type = scale(x, 1);
+  wrong_shape.on_grad([](const Tensor&) { return Tensor::zeros({3}, DType::f64); });
+  wrong_type.on_grad([](const Tensor&) { return Tensor::zeros({2}, DType::f32); });
+  CHECK(error_of(ErrorId::shape, [&] { sum(wrong_shape).backward(); }).find("backward hook") == 0);
+  CHECK(error_of(ErrorId::dtype, [&] { sum(wrong_type).backward(); }).find("backward hook") == 0);
+}
+
+TEST_CASE("a tape that another thread continued is walked in order") {
+  const Var x = leaf({3});
+  Var shared = x, y;
+  for (int i = 0; i < 10; ++i) shared = scale(shared, 1);
+  std::thread([&] { y = sum(shared + square(shared)); }).join();
+  y.backward();
+  CHECK(x.grad().item() == 7);
+}
+
+TEST_CASE("evaluation's gradient uses the running mean that its forward pass used") {
+  BatchNormState state{Tensor::zeros({1}, DType::f64), Tensor::full({1}, 1, DType::f64), 0.5, 0};
+  const Var x = Tensor::from({2, 1}, std::vector<double>{3, 5}), beta = leaf({0}),
+            gamma = leaf({1});
+  state.training = false;
+  const Var y = batch_norm(x, gamma, beta, state);
+  state.training = true;
+  batch_norm(x, gamma, beta, state);
+  CHECK(state.running_mean.item() == 2);
+  y.backward(Tensor::full({2, 1}, 1, DType::f64));
+  CHECK(gamma.grad().item() == 8);  // the sum of x - 0
+}
+
+TEST_CASE("a batch_norm that fails leaves its running statistics alone") {
+  BatchNormState state{Tensor::zeros({1}, DType::f64), Tensor::full({1}, 1, DType::f64)};
+  const Var x = Tensor::from({2, 1}, std::vector<double>{3, 5});
+  error_of(ErrorId::shape, [&] { batch_norm(x, leaf({1, 2}), leaf({0}), state); });
+  CHECK(state.running_mean.item() == 0);
+  CHECK(state.running_var.item() == 1);
+}
+
 TEST_CASE("an observer is told of every op, with what the tape keeps") {
   std::vector<std::string> events;
   int64_t saved = 0;
@@ -146,7 +217,6 @@ TEST_CASE("memory that only the tape held is given back by backward") {
   const Var y = sum(square(square(square(x))));
   CHECK(memory_stats(Device::cpu).live > before + 2 * 8000);
   y.backward();
-  x.info();
   CHECK(memory_stats(Device::cpu).live <= before + 8064 + 64);  // x's gradient and y
 }
 

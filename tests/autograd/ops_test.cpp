@@ -115,13 +115,14 @@ TEST_CASE("gradients add up over two backward passes") {
 }
 
 TEST_CASE("anomaly mode names the op of a NaN that enters") {
-  const std::set<std::string> no_arithmetic = {"gather_rows"};  // may not touch the element
+  // Samples that use no element of x, so that nothing can be wrong with their result.
+  const std::set<std::string> use_nothing = {"masked_mean: none",
+                                             "margin_mean: none far enough away"};
   for_each_sample([&](const OpEntry& op, const Sample& sample) {
     auto x = draw_inputs(sample, 1, DType::f32, true);
-    if (x[0].value().numel() == 0 || no_arithmetic.contains(op.name)) return;
+    if (x[0].value().numel() == 0 || use_nothing.contains(cat(op.name, ": ", sample.label))) return;
     for (float& v : x[0].value_().span<float>()) v = NAN;
-    const Var plain = sample.run(x);
-    if (plain.value().numel() == 0 || difference(plain.value(), plain.value()) == 0) return;
+    if (sample.run(x).value().numel() == 0) return;
     AnomalyMode anomaly;
     try {
       sample.run(x);
@@ -129,6 +130,8 @@ TEST_CASE("anomaly mode names the op of a NaN that enters") {
     } catch (const Error& e) {
       CHECK(e.id() == ErrorId::nan);
       CHECK(std::string(e.what()).find("first at [") != std::string::npos);
+      const bool composed = sample.label.starts_with("mean of") || sample.label == "a hinge";
+      CHECK((composed || std::string(e.what()).starts_with(cat(op.name, ": "))));
     }
   });
 }

@@ -41,6 +41,14 @@ TEST_CASE("empty_cache gives everything back") {
   CHECK(memory_stats(Device::cpu).cached == 0);
 }
 
+TEST_CASE("after empty_cache, what was live before no longer counts") {
+  { const Tensor large = Tensor::empty({100'000'000}, DType::u8); }
+  empty_cache(Device::cpu);
+  const int64_t before = memory_stats(Device::cpu).live;
+  for (int64_t n = 10'000'000; n <= 20'000'000; n += 1'000'000) Tensor::empty({n}, DType::u8);
+  CHECK(memory_stats(Device::cpu).cached <= 2 * (before + 20'000'064));
+}
+
 TEST_CASE("sizes that come once do not pile up in the cache") {
   empty_cache(Device::cpu);
   int64_t largest = 0;
@@ -63,10 +71,11 @@ TEST_CASE("allocate: a size that no machine has is refused") {
 TEST_CASE("allocate: what cannot be had is an error that says how much is in use") {
   try {
     allocate(Device::cpu, int64_t(1) << 61);
-    FAIL("two exabytes were found");
+    FAIL("two exbibytes were found");
   } catch (const Error& e) {
     CHECK(e.id() == ErrorId::memory);
     CHECK(std::string(e.what()).find("bytes live, 0 cached, peak") != std::string::npos);
   }
+  CHECK_THROWS_AS(allocate(Device::cpu, (int64_t(1) << 62) - 1), Error);
 }
 #endif

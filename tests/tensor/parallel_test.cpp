@@ -1,10 +1,12 @@
 #include "tensor/parallel.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -114,6 +116,23 @@ TEST_CASE("parallel_for: several callers at once all finish") {
   for (auto& caller : callers) caller.join();
   CHECK(total == 4 * 200 * 10);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need their memory
+TEST_CASE("parallel_for: works with fewer threads where the system gives no more") {
+  Threads scope(64);
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+  rlimit none = before;
+  rlim_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  none.rlim_cur = pages * 4096 + (1 << 20);  // no room for a stack
+  REQUIRE(setrlimit(RLIMIT_AS, &none) == 0);
+  std::atomic<int64_t> total{0};
+  parallel_for(100, 1, [&](int64_t begin, int64_t end) { total += end - begin; });
+  REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+  CHECK(total == 100);
+}
+#endif
 
 TEST_CASE("parallel_for: refuses a grain or a thread count that makes no sense") {
   CHECK(error_of([] { parallel_for(5, 0, [](int64_t, int64_t) {}); }) ==

@@ -55,6 +55,8 @@ TEST_CASE("Tensor: a copy and a reshape share the bytes, a clone does not") {
 TEST_CASE("Tensor: conversion to u8 rounds and clamps, to half rounds to nearest even") {
   const Tensor t = Tensor::from<float>({6}, std::vector<float>{-3, 0.4f, 0.5f, 254.6f, 300, NAN});
   CHECK(t.to(DType::u8).to_vector() == std::vector<double>{0, 0, 1, 255, 255, 0});
+  const Tensor whole = Tensor::from<int64_t>({4}, std::vector<int64_t>{-1, 7, 256, 1ll << 40});
+  CHECK(whole.to(DType::u8).to_vector() == std::vector<double>{0, 7, 255, 255});
   // 2049 lies between the f16 neighbours 2048 and 2050, 2051 between 2050 and 2052.
   const Tensor h = Tensor::from<float>({4}, std::vector<float>{2049, 2051, 65519, 65520});
   CHECK(h.to(DType::f16).to_vector() == std::vector<double>{2048, 2052, 65504, INFINITY});

@@ -8,18 +8,29 @@
 namespace cairn::kernels {
 namespace {
 
-/// Copies `bytes` from row r of `from` to row r of `to`, for each row; strides are in bytes.
-void copy_rows(int64_t rows, int64_t bytes, const char* from, int64_t from_stride, char* to,
-               int64_t to_stride) {
-  if (bytes == 0) return;
-  parallel_for(rows, std::max<int64_t>(1, 131072 / bytes), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      std::memcpy(to + r * to_stride, from + r * from_stride, size_t(bytes));
-  });
-}
-
 const char* bytes_of(const Tensor& t) { return static_cast<const char*>(t.raw()); }
 char* bytes_of(Tensor& t) { return static_cast<char*>(t.raw()); }
+
+/// The rows of a copy for one thread.
+int64_t row_grain(int64_t bytes) { return std::max<int64_t>(1, 131072 / bytes); }
+
+/// Fills y with the top-left part that it has in common with x, and zeros around that.
+void copy_top_left(const Tensor& x, Tensor& y) {
+  if (y.numel() == 0) return;
+  const int64_t pixel = x.dim(3) * item_size(x.dtype()), height = y.dim(1);
+  const int64_t from_row = x.dim(2) * pixel, to_row = y.dim(2) * pixel;
+  const char* const from = bytes_of(x);
+  char* const to = bytes_of(y);
+  parallel_for(y.dim(0) * height, row_grain(to_row), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t image = r / height, row = r % height;
+      const int64_t common = row < x.dim(1) ? std::min(from_row, to_row) : 0;
+      if (common > 0)
+        std::memcpy(to + r * to_row, from + (image * x.dim(1) + row) * from_row, size_t(common));
+      std::memset(to + r * to_row + common, 0, size_t(to_row - common));
+    }
+  });
+}
 
 void require_images(const char* op, const Tensor& x) {
   require(x.rank() == 4, ErrorId::shape, op, "the input is ", x.shape(), ", not N x H x W x C");
@@ -45,17 +56,16 @@ Tensor concat(std::span<const Tensor> parts) {
   // Row by row, so that the result is written once from front to back.
   const int64_t size = item_size(y.dtype()), stride = shape[-1] * size;
   char* const to = bytes_of(y);
-  parallel_for(y.numel() / shape[-1], std::max<int64_t>(1, 131072 / stride),
-               [&](int64_t begin, int64_t end) {
-                 char* at = to + begin * stride;
-                 for (int64_t r = begin; r < end; ++r) {
-                   for (const Tensor& part : parts) {
-                     const int64_t width = part.dim(-1) * size;
-                     std::memcpy(at, bytes_of(part) + r * width, size_t(width));
-                     at += width;
-                   }
-                 }
-               });
+  parallel_for(y.numel() / shape[-1], row_grain(stride), [&](int64_t begin, int64_t end) {
+    char* at = to + begin * stride;
+    for (int64_t r = begin; r < end; ++r) {
+      for (const Tensor& part : parts) {
+        const int64_t width = part.dim(-1) * size;
+        std::memcpy(at, bytes_of(part) + r * width, size_t(width));
+        at += width;
+      }
+    }
+  });
   return y;
 }
 
@@ -69,9 +79,13 @@ Tensor slice_channels(const Tensor& x, int64_t begin, int64_t count) {
   shape[-1] = count;
   Tensor y = Tensor::empty(shape, x.dtype());
   if (y.numel() == 0) return y;
-  const int64_t size = item_size(x.dtype());
-  copy_rows(x.numel() / c, count * size, bytes_of(x) + begin * size, c * size, bytes_of(y),
-            count * size);
+  const int64_t size = item_size(x.dtype()), width = count * size;
+  const char* const from = bytes_of(x) + begin * size;
+  char* const to = bytes_of(y);
+  parallel_for(x.numel() / c, row_grain(width), [&](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r)
+      std::memcpy(to + r * width, from + r * c * size, size_t(width));
+  });
   return y;
 }
 
@@ -81,11 +95,7 @@ Tensor crop(const Tensor& x, int64_t height, int64_t width) {
           "crop", height, " x ", width, " does not lie in ", x.shape());
   if (height == x.dim(1) && width == x.dim(2)) return x;
   Tensor y = Tensor::empty({x.dim(0), height, width, x.dim(3)}, x.dtype());
-  if (y.numel() == 0) return y;
-  const int64_t pixel = x.dim(3) * item_size(x.dtype());
-  for (int64_t n = 0; n < x.dim(0); ++n)
-    copy_rows(height, width * pixel, bytes_of(x) + n * x.dim(1) * x.dim(2) * pixel,
-              x.dim(2) * pixel, bytes_of(y) + n * height * width * pixel, width * pixel);
+  copy_top_left(x, y);
   return y;
 }
 
@@ -94,12 +104,8 @@ Tensor uncrop(const Tensor& x, int64_t height, int64_t width) {
   require(height >= x.dim(1) && width >= x.dim(2), ErrorId::shape, "uncrop", x.shape(),
           " does not fit ", height, " x ", width);
   if (height == x.dim(1) && width == x.dim(2)) return x;
-  Tensor y = Tensor::zeros({x.dim(0), height, width, x.dim(3)}, x.dtype());
-  if (x.numel() == 0) return y;
-  const int64_t pixel = x.dim(3) * item_size(x.dtype());
-  for (int64_t n = 0; n < x.dim(0); ++n)
-    copy_rows(x.dim(1), x.dim(2) * pixel, bytes_of(x) + n * x.dim(1) * x.dim(2) * pixel,
-              x.dim(2) * pixel, bytes_of(y) + n * height * width * pixel, width * pixel);
+  Tensor y = Tensor::empty({x.dim(0), height, width, x.dim(3)}, x.dtype());
+  copy_top_left(x, y);
   return y;
 }
 
