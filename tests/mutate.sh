@@ -31,8 +31,8 @@ each_bug() {
     'info->grad = info->grad.defined() ? kernels::add(info->grad, grad) : grad;' \
     'info->grad = grad;'
   "$1" 'crop off by one' tensor/kernels/layout/cpu.cpp \
-    'copy_rows(height, width * pixel, bytes_of(x) + n * x.dim(1) * x.dim(2) * pixel,' \
-    'copy_rows(height, width * pixel, bytes_of(x) + (n * x.dim(1) * x.dim(2) + 1) * pixel,'
+    'from + (image * x.dim(1) + row) * from_row, size_t(common));' \
+    'from + (image * x.dim(1) + row) * from_row + (to_row < from_row ? pixel : 0), size_t(common));'
   "$1" 'missing barrier' tensor/parallel.cpp \
     'done_.wait(lock, [this] { return busy_ == 0; });' \
     ';'
