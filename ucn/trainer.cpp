@@ -36,38 +36,22 @@ std::array<std::string, 2> checkpoint_paths(const std::string& folder) {
   return {folder + "/checkpoint-a.safetensors", folder + "/checkpoint-b.safetensors"};
 }
 
-/// A bit that flipped on the disk must not train on.
-class Crc {
- public:
-  void add(const void* bytes, size_t size) {
-    for (const auto* p = static_cast<const Bytef*>(bytes); size > 0;) {
-      const auto part = uInt(std::min<size_t>(size, 1u << 30));
-      crc_ = crc32(crc_, p, part);
-      p += part;
-      size -= part;
-    }
+/// Of everything in a checkpoint but itself: a bit that flipped on the disk must not train on.
+std::string checksum(const nn::TensorFile& file) {
+  uLong crc = 0;
+  const auto add = [&](const void* bytes, int64_t size) {
+    crc = crc32_z(crc, static_cast<const Bytef*>(bytes), size_t(size));
+  };
+  for (const auto& [name, tensor] : file.tensors) {
+    const std::string header = cat(name, " ", tensor.shape(), " ", tensor.dtype());
+    add(header.data(), int64_t(header.size()));
+    add(tensor.raw(), tensor.nbytes());
   }
-  void add(const std::string& text) { add(text.data(), text.size()); }
-  std::string text() const { return std::to_string(crc_); }
-
- private:
-  uLong crc_ = crc32(0, nullptr, 0);
-};
-
-std::string checksum(const std::vector<nn::NamedTensor>& tensors) {
-  Crc crc;
-  for (const auto& t : tensors) {
-    crc.add(cat(t.name, " ", t.tensor.shape(), " ", t.tensor.dtype()));
-    crc.add(t.tensor.raw(), size_t(t.tensor.nbytes()));
+  for (const auto& [key, value] : file.metadata) {
+    const std::string entry = key == "crc32" ? "" : cat(key, "=", value, "\n");
+    add(entry.data(), int64_t(entry.size()));
   }
-  return crc.text();
-}
-
-std::string checksum(const std::map<std::string, std::string>& metadata) {
-  Crc crc;
-  for (const auto& [key, value] : metadata)
-    if (!key.ends_with("crc32")) crc.add(cat(key, "=", value, "\n"));
-  return crc.text();
+  return std::to_string(crc);
 }
 
 /// The tensors of `all` whose name begins with prefix, without it.
@@ -214,9 +198,8 @@ void Trainer::save(const std::string& folder) {
   file.metadata = {{"format", checkpoint_format},
                    {"iteration", std::to_string(iteration_)},
                    {"settings", to_json(options_)},
-                   {"pairs", std::to_string(source_.size())},
-                   {"crc32", checksum(file.tensors)}};
-  file.metadata["metadata_crc32"] = checksum(file.metadata);
+                   {"pairs", std::to_string(source_.size())}};
+  file.metadata["crc32"] = checksum(file);
   nn::save_safetensors(checkpoint_paths(folder)[size_t(next_slot_)], file);
   next_slot_ = 1 - next_slot_;
   save_weights(
@@ -229,13 +212,13 @@ namespace {
 struct Checkpoint {
   nn::TensorFile file;
   TrainOptions settings;
-  int64_t iteration;
+  int64_t iteration, pairs;
   int slot;
 };
 
 /// Reads a checkpoint and makes sure that it is whole.
 Checkpoint read_checkpoint(const std::string& path, int slot) {
-  Checkpoint c{nn::load_safetensors(path), {}, 0, slot};
+  Checkpoint c{nn::load_safetensors(path), {}, 0, 0, slot};
   const auto metadata = [&](const char* key) {
     const auto it = c.file.metadata.find(key);
     require(it != c.file.metadata.end(), ErrorId::format, "checkpoint", path,
@@ -244,12 +227,10 @@ Checkpoint read_checkpoint(const std::string& path, int slot) {
   };
   require(metadata("format") == checkpoint_format, ErrorId::format, "checkpoint", path,
           " has another format, ", metadata("format"));
-  require(metadata("crc32") == checksum(c.file.tensors), ErrorId::format, "checkpoint", path,
-          ": the checksum does not fit the data");
-  const auto own = c.file.metadata.find("metadata_crc32");  // the first checkpoints had none
-  require(own == c.file.metadata.end() || own->second == checksum(c.file.metadata), ErrorId::format,
-          "checkpoint", path, ": the checksum does not fit the metadata");
+  require(metadata("crc32") == checksum(c.file), ErrorId::format, "checkpoint", path,
+          ": the checksum does not fit");
   c.iteration = std::atoll(metadata("iteration").c_str());
+  c.pairs = std::atoll(metadata("pairs").c_str());
   c.settings = train_options_from_json(metadata("settings"), path);
   return c;
 }
@@ -280,21 +261,10 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
   const std::string& path = paths[size_t(newest->slot)];
   const std::string changed = difference(newest->settings, options_);
   require(changed.empty(), ErrorId::usage, "resume", "the run was made with ", changed);
-  const auto pairs = newest->file.metadata.find("pairs");
-  require(pairs == newest->file.metadata.end() || pairs->second == std::to_string(source_.size()),
-          ErrorId::usage, "resume", "the run was made with ",
-          pairs == newest->file.metadata.end() ? "" : pairs->second, " photos, not ",
-          source_.size());
+  require(newest->pairs == source_.size(), ErrorId::usage, "resume", "the run was made with ",
+          newest->pairs, " photos, not ", source_.size());
   nn::import_state(*network_, with_prefix(newest->file.tensors, "model."), path);
-  auto moments = with_prefix(newest->file.tensors, "optimizer.");
-  // The first checkpoints counted the steps once for all parameters.
-  if (const auto it = std::ranges::find(moments, "step", &nn::NamedTensor::name);
-      it != moments.end()) {
-    const Tensor steps = it->tensor;
-    moments.erase(it);
-    for (const auto& p : network_->parameters()) moments.push_back({"step." + p.name, steps});
-  }
-  optimizer_->load_state(moments);
+  optimizer_->load_state(with_prefix(newest->file.tensors, "optimizer."));
   iteration_ = newest->iteration;
   next_slot_ = 1 - newest->slot;
   loader_.reset();
