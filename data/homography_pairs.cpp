@@ -14,6 +14,17 @@ Tensor network_input(Tensor picture) {
   return picture;
 }
 
+/// True for a folder that is, through a link, one of those above it: the walk would never end.
+bool leads_back(const fs::recursive_directory_iterator& it) {
+  std::error_code ignored;
+  fs::path above = it->path();
+  for (int depth = 0; depth <= it.depth(); ++depth) {
+    above = above.parent_path();
+    if (fs::equivalent(it->path(), above, ignored)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<std::string> find_images(const std::string& folder) {
@@ -23,11 +34,13 @@ std::vector<std::string> find_images(const std::string& folder) {
                        fs::directory_options::skip_permission_denied;
   fs::recursive_directory_iterator it(folder, options, error), end;
   for (; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    if (it->is_symlink(ignored) && leads_back(it)) it.disable_recursion_pending();
     std::string extension = it->path().extension();
     for (char& c : extension) c = char(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     if (extension != ".jpg" && extension != ".jpeg" && extension != ".png") continue;
-    std::error_code ignored;
-    if (!it->is_directory(ignored)) paths.push_back(it->path());
+    // A link to nothing is a photo that will be named as broken.
+    if (it->is_regular_file(ignored) || !it->exists(ignored)) paths.push_back(it->path());
   }
   require(!error, ErrorId::io, "find_images", "cannot read the folder '", folder,
           "': ", error.message());

@@ -14,6 +14,8 @@
 namespace cairn {
 
 /// The .jpg, .jpeg and .png files (any case) in a folder and all folders below, sorted by path.
+/// Links are followed, but not back into a folder that the walk is in; pipes and devices are no
+/// photos, whatever their name.
 /// Throws ErrorId::io when the folder cannot be read.
 std::vector<std::string> find_images(const std::string& folder);
 
@@ -39,7 +41,7 @@ class HomographyPairs : public PairSource {
   int64_t size() const override { return photos_.size(); }
   Pair get(int64_t index, Random& random) const override;
   std::string description() const override;
-  /// The photos found broken up to now (they are read when they are first needed).
+  /// The photos found broken up to now, newest last (they are read when they are first needed).
   std::vector<BrokenPhoto> broken() const { return photos_.broken(); }
 
  private:

@@ -1,6 +1,7 @@
 #include "data/loader.h"
 
 #include <algorithm>
+#include <system_error>
 
 namespace cairn {
 
@@ -16,7 +17,12 @@ Loader::Loader(const PairSource& source, uint64_t seed, int64_t first_index, int
   require(threads >= 0 && threads <= 1024, ErrorId::argument, "loader", "cannot use ", threads,
           " threads");
   require(source.size() >= 1, ErrorId::argument, "loader", "the source is empty");
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  threads_.reserve(size_t(threads));
+  try {
+    while (int(threads_.size()) < threads) threads_.emplace_back([this] { work(); });
+  } catch (
+      const std::system_error&) {  // the system gives no more; with fewer the pairs are the same
+  }
 }
 
 Loader::~Loader() {

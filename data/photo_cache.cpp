@@ -29,7 +29,7 @@ std::shared_ptr<const Pyramid> PhotoCache::read(const std::string& path) const {
 std::shared_ptr<const Pyramid> PhotoCache::get(int64_t index) {
   {
     std::lock_guard lock(mutex_);
-    if (broken_.contains(index)) return nullptr;
+    if (broken_indices_.contains(index)) return nullptr;
     if (const auto found = entries_.find(index); found != entries_.end()) {
       order_.splice(order_.begin(), order_, found->second.used);
       return found->second.photo;
@@ -41,7 +41,7 @@ std::shared_ptr<const Pyramid> PhotoCache::get(int64_t index) {
   } catch (const Error& error) {
     if (error.id() != ErrorId::io && error.id() != ErrorId::format) throw;
     std::lock_guard lock(mutex_);
-    broken_.emplace(index, error.what());
+    if (broken_indices_.insert(index).second) broken_.push_back({path(index), error.what()});
     return nullptr;
   }
   std::lock_guard lock(mutex_);
@@ -60,9 +60,7 @@ std::shared_ptr<const Pyramid> PhotoCache::get(int64_t index) {
 
 std::vector<BrokenPhoto> PhotoCache::broken() const {
   std::lock_guard lock(mutex_);
-  std::vector<BrokenPhoto> list;
-  for (const auto& [index, message] : broken_) list.push_back({path(index), message});
-  return list;
+  return broken_;
 }
 
 }  // namespace cairn

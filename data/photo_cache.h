@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ class PhotoCache {
   const std::string& path(int64_t index) const { return paths_[size_t(index)]; }
   /// The photo, or null when it is broken (it is then in broken()).
   std::shared_ptr<const Pyramid> get(int64_t index);
-  /// Sorted by path.
+  /// In the order in which they were found, so that what is new stands at the end.
   std::vector<BrokenPhoto> broken() const;
 
  private:
@@ -48,7 +49,8 @@ class PhotoCache {
   std::map<int64_t, Entry> entries_;
   std::list<int64_t> order_;  // the one used last first
   int64_t bytes_ = 0;
-  std::map<int64_t, std::string> broken_;  // by index
+  std::set<int64_t> broken_indices_;
+  std::vector<BrokenPhoto> broken_;
 };
 
 }  // namespace cairn

@@ -173,6 +173,7 @@ Tensor change_appearance(const Tensor& picture, const Photometric& o, Random& ra
   clamp_(p);
   if (random.chance(o.jpeg)) {
     const int quality = int(random.uniform(o.jpeg_quality, 96));
+    for (float& v : p.span<float>()) v += 0.5f;  // to() cuts off
     const auto bytes = encode_jpeg(p.to(DType::u8), quality);
     ReadOptions options;
     options.channels = int(p.dim(2));

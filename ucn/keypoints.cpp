@@ -67,7 +67,8 @@ Tensor detect_corners(const Tensor& image, const KeypointOptions& o) {
       if (highest) corners.push_back({s, x, y});
     }
   std::ranges::stable_sort(corners, std::greater{}, &Corner::strength);
-  if (int64_t(corners.size()) > o.max_keypoints) corners.resize(size_t(o.max_keypoints));
+  const auto most = size_t(std::max<int64_t>(0, o.max_keypoints));
+  if (corners.size() > most) corners.resize(most);
   std::vector<std::array<int64_t, 2>> points;
   for (const Corner& c : corners) points.push_back({c.x, c.y});
   return to_tensor(points);

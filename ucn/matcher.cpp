@@ -65,6 +65,8 @@ MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor
   const Tensor distance = there.distance.to(DType::f64), second = there.second.to(DType::f64);
 
   const int64_t n = from.count();
+  require(!noise.defined() || noise.shape() == Shape{n, 2}, ErrorId::shape, "match",
+          "the noise is ", noise.shape(), ", not ", n, "x2");
   Tensor ends = Tensor::empty({n}, DType::i64);    // pixels of image 1
   Tensor starts = Tensor::empty({n}, DType::i64);  // pixels of image 1 where the way back begins
   for (int64_t k = 0; k < n; ++k) {
@@ -108,6 +110,7 @@ MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor
 
 HitRatios hit_ratios(const Tensor& features0, const Tensor& features1, const Tensor& positions0,
                      const Tensor& positions1, double radius) {
+  require_same_shape("hit_ratios", positions0, positions1);
   const int64_t n = positions0.dim(0);
   HitRatios ratios;
   if (n == 0) return ratios;

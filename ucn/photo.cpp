@@ -31,6 +31,8 @@ Tensor extract_features(ResUNet& network, const Tensor& pixels) {
   network.eval();
   const Tensor input = kernels::affine(pixels.to(DType::f32), 1.0 / 255, -0.5);
   const Tensor f = network(input.reshape({1, pixels.dim(0), pixels.dim(1), pixels.dim(2)})).value();
+  require(kernels::first_not_finite(f) < 0, ErrorId::nan, "features",
+          "some are NaN or infinite: the weights are damaged, or come from a failed training");
   return f.reshape({f.dim(1), f.dim(2), f.dim(3)});
 }
 

@@ -25,7 +25,8 @@ struct Photo {
 };
 Photo read_photo(const std::string& path, int64_t channels, const PhotoOptions& options);
 
-/// Features at every pixel of H x W x C u8: H x W x outputs. No tape is built.
+/// Features at every pixel of H x W x C u8: H x W x outputs. No tape is built. Throws ErrorId::nan
+/// when they are not finite, as those of damaged weights are.
 Tensor extract_features(ResUNet& network, const Tensor& pixels);
 
 }  // namespace cairn::ucn

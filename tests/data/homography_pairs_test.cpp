@@ -1,6 +1,7 @@
 #include "data/homography_pairs.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <cmath>
@@ -138,6 +139,33 @@ TEST_CASE("images are found in all folders below, in order, by any spelling of t
         std::vector<std::string>{folder / "b/a.Jpeg", folder / "b/c.png/d.png", folder / "z.JPG"});
   CHECK(has(error_of([&] { find_images(folder / "none"); }),
             "io: find_images: cannot read the folder"));
+}
+
+TEST_CASE("links are followed, but not in circles; pipes and devices are not read") {
+  Folder folder;
+  for (const char* name : {"a", "b"}) std::filesystem::create_directories(folder / name);
+  write_file_atomically(folder / "a/x.png", "x");
+  std::filesystem::create_directory_symlink(".", folder / "self");
+  std::filesystem::create_directory_symlink("../b", folder / "a/b");
+  std::filesystem::create_directory_symlink("../a", folder / "b/a");
+  std::filesystem::create_symlink("/dev/zero", folder / "zero.png");
+  std::filesystem::create_symlink("nowhere", folder / "gone.png");
+  REQUIRE(::mkfifo((folder / "pipe.png").c_str(), 0600) == 0);
+  CHECK(find_images(folder.path) ==
+        std::vector<std::string>{folder / "a/x.png", folder / "b/a/x.png", folder / "gone.png"});
+}
+
+TEST_CASE("broken photos are told in the order in which they were met") {
+  Folder folder;
+  for (const char* file : {"a.png", "b.png", "c.png"}) write_file_atomically(folder / file, "x");
+  PhotoCache cache(find_images(folder.path), {});
+  std::vector<std::string> told;
+  for (const int64_t index : {2, 0, 2, 1}) {
+    CHECK(!cache.get(index));
+    const auto broken = cache.broken();
+    for (size_t i = told.size(); i < broken.size(); ++i) told.push_back(broken[i].path);
+  }
+  CHECK(told == std::vector<std::string>{folder / "c.png", folder / "a.png", folder / "b.png"});
 }
 
 TEST_CASE("broken photos are reported and passed over; only when none is left is it an error") {

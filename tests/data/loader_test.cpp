@@ -1,6 +1,7 @@
 #include "data/loader.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -112,6 +113,23 @@ TEST_CASE("no more is made ahead than allowed, and an unused loader ends at once
   for (int i = 0; i < 20; ++i) Loader(slow, 1, 0, 4, 8);
   CHECK(slow.made <= 20 * 8);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their memory has no limit
+TEST_CASE("with fewer threads than asked for the pairs are the same") {
+  Numbers source;
+  Loader plain(source, 2, 0, 0);
+  const auto expected = take(plain, 20);
+  rlimit before;
+  REQUIRE(::getrlimit(RLIMIT_AS, &before) == 0);
+  const rlimit tight{rlim_t{1} << 30, before.rlim_max};  // room for a hundred stacks or so
+  REQUIRE(::setrlimit(RLIMIT_AS, &tight) == 0);
+  {
+    Loader loader(source, 2, 0, 1024);
+    CHECK(take(loader, 20) == expected);
+  }
+  ::setrlimit(RLIMIT_AS, &before);
+}
+#endif
 
 TEST_CASE("arguments that make no sense are refused") {
   Numbers source, empty;

@@ -126,3 +126,12 @@ TEST_CASE("noise has no mean and at most the deviation allowed") {
   CHECK(largest > 5);
   CHECK(largest < 10.5);
 }
+
+TEST_CASE("compression rounds the values, so that nothing gets darker") {
+  Photometric only = Photometric::none();
+  only.jpeg = 1;
+  only.jpeg_quality = 95;
+  Random random(3);
+  const Tensor t = Tensor::full({32, 32, 1}, 100.7);
+  CHECK(mean(change_appearance(t, only, random)) == doctest::Approx(101).epsilon(1e-3));
+}

@@ -1,5 +1,6 @@
 // The house of docs: which floor may include which, and what the library never does.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -62,7 +63,7 @@ Strings violations(const fs::path& root) {
 
 /// A small tree that goes when the test ends.
 struct Tree {
-  fs::path root = fs::temp_directory_path() / ("cairn-layering-" + std::to_string(std::rand()));
+  fs::path root = fs::temp_directory_path() / ("cairn-layering-" + std::to_string(::getpid()));
   Tree() = default;
   Tree(const Tree&) = delete;
   ~Tree() { fs::remove_all(root); }

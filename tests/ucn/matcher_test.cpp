@@ -270,3 +270,13 @@ TEST_CASE("1, 2 and 7 threads give the same matches and scores") {
   CHECK(one == with(2));
   CHECK(one == with(7));
 }
+
+TEST_CASE("moves and positions that do not fit are refused") {
+  const Tensor f = random_features(5, 6, 1);
+  Random random(1);
+  const MatcherOptions stable{.mode = MatchMode::all_all, .stability = true};
+  CHECK_NOTHROW(match(f, f, {}, {}, stable, random, Tensor::zeros({30, 2}, DType::i64)));
+  CHECK_THROWS_AS(match(f, f, {}, {}, stable, random, Tensor::zeros({29, 2}, DType::i64)), Error);
+  const Tensor four = Tensor::zeros({4, 2}, DType::f64), three = Tensor::zeros({3, 2}, DType::f64);
+  CHECK_THROWS_AS(hit_ratios(f, f, four, three), Error);
+}

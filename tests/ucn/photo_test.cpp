@@ -96,3 +96,13 @@ TEST_CASE("features are of unit length at every pixel, and do not depend on the 
   }
   CHECK(same_bits(f, extract_features(network, pixels)));
 }
+
+TEST_CASE("features of damaged weights are an error, not matches") {
+  Random random(1);
+  ResUNet network({.outputs = 4}, random);
+  const Tensor pixels = some_photo(16, 16, 1);
+  CHECK(extract_features(network, pixels).shape() == Shape{16, 16, 4});
+  for (const auto& s : network.state())
+    if (s.name == "norm1.running_var") Tensor(s.tensor).data<float>()[3] = -1;
+  CHECK(has(error_of([&] { extract_features(network, pixels); }), "nan: features: some are NaN"));
+}
