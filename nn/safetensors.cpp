@@ -184,7 +184,7 @@ void import_state(Module& module, const std::vector<NamedTensor>& given,
                   const std::string& origin) {
   const auto fail = [&](const auto&... parts) {
     throw Error(ErrorId::weights, "weights", cat(origin, ": ", parts..., "."),
-                "were the weights trained with another --model, --outputs or --color?");
+                "were the weights trained with another model, number of outputs or kind of input?");
   };
   auto state = module.state();
   std::vector<Tensor> sources;
