@@ -24,9 +24,12 @@ f16_t::operator float() const {
   const int exponent = (bits >> 10) & 31;
   const int mantissa = bits & 0x3ff;
   float m;
-  if (exponent == 31) m = mantissa ? NAN : INFINITY;
-  else if (exponent == 0) m = float(mantissa) * 0x1p-24f;
-  else m = std::ldexp(float(mantissa + 1024), exponent - 25);
+  if (exponent == 31)
+    m = mantissa ? NAN : INFINITY;
+  else if (exponent == 0)
+    m = float(mantissa) * 0x1p-24f;
+  else
+    m = std::ldexp(float(mantissa + 1024), exponent - 25);
   return bits & 0x8000 ? -m : m;
 }
 

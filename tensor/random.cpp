@@ -19,9 +19,9 @@ std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<uint32_t, 2
 uint32_t Random::bits() {
   const uint64_t block = position_ / 4;
   if (block != cached_block_) {
-    block_ = philox({uint32_t(block), uint32_t(block >> 32), uint32_t(stream_),
-                     uint32_t(stream_ >> 32)},
-                    {uint32_t(seed_), uint32_t(seed_ >> 32)});
+    block_ =
+        philox({uint32_t(block), uint32_t(block >> 32), uint32_t(stream_), uint32_t(stream_ >> 32)},
+               {uint32_t(seed_), uint32_t(seed_ >> 32)});
     cached_block_ = block;
   }
   return block_[position_++ % 4];

@@ -14,6 +14,7 @@ struct ConvTranspose2d {
 
   Tensor forward(Saved& s, Inputs in) const {
     const Tensor &x = in[0], &w = in[1];
+    require_same_dtype(name, x, w);
     require(x.rank() == 4 && w.rank() == 4 && x.dim(3) == w.dim(0), ErrorId::shape, name,
             "the input ", x.shape(), " and the weight ", w.shape(),
             " do not fit: N x H x W x I and I x KH x KW x O are expected");

@@ -229,3 +229,10 @@ TEST_CASE("only leaves may change in place, and only floats require gradients") 
   error_of(ErrorId::argument, [] { Var().value(); });
   error_of(ErrorId::graph, [&] { Var(Tensor::zeros({1})).backward(); });
 }
+
+TEST_CASE("an error names the operation that was called, not a kernel below it") {
+  const Var x = Tensor::zeros({1, 2, 2, 3}), w = Tensor::zeros({3, 1, 1, 2}, DType::f64);
+  CHECK(error_of(ErrorId::dtype, [&] {
+          conv_transpose2d(x, w);
+        }).starts_with("conv_transpose2d: the operands are f32 and f64"));
+}

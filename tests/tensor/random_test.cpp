@@ -94,8 +94,14 @@ TEST_CASE("sample_without_replacement: distinct, complete, in random order") {
   for (int count : first) CHECK(std::abs(count - 1000) < 150);
 }
 
-TEST_CASE("random tensors are drawn in row-major order from the stream") {
-  Random a(5), b(5);
-  const Tensor t = random_uniform({2, 3}, a, -1, 1, DType::f64);
-  for (double v : t.to_vector()) CHECK(v == b.uniform(-1, 1));
+TEST_CASE("random tensors are drawn in row-major order from the stream, which goes on after them") {
+  for (int64_t n : {0, 1, 6, 4097, 20000}) {
+    Random a(5), b(5);
+    a.bits(), b.bits();
+    const Tensor uniform = random_uniform({n}, a, -1, 1, DType::f64);
+    const Tensor normal = random_normal({n}, a, 3, 0.5, DType::f64);
+    for (double v : uniform.to_vector()) CHECK(v == b.uniform(-1, 1));
+    for (double v : normal.to_vector()) CHECK(v == 3 + 0.5 * b.normal());
+    CHECK(a.position() == b.position());
+  }
 }
