@@ -40,22 +40,34 @@ inline std::ostream& operator<<(std::ostream& out, DType type) { return out << n
 /// The DType of a C++ type: dtype_of<float>() == DType::f32.
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, float>) return DType::f32;
-  else if constexpr (std::is_same_v<T, double>) return DType::f64;
-  else if constexpr (std::is_same_v<T, f16_t>) return DType::f16;
-  else if constexpr (std::is_same_v<T, bf16_t>) return DType::bf16;
-  else if constexpr (std::is_same_v<T, int32_t>) return DType::i32;
-  else if constexpr (std::is_same_v<T, int64_t>) return DType::i64;
-  else { static_assert(std::is_same_v<T, uint8_t>, "no DType for this type"); return DType::u8; }
+  if constexpr (std::is_same_v<T, float>)
+    return DType::f32;
+  else if constexpr (std::is_same_v<T, double>)
+    return DType::f64;
+  else if constexpr (std::is_same_v<T, f16_t>)
+    return DType::f16;
+  else if constexpr (std::is_same_v<T, bf16_t>)
+    return DType::bf16;
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return DType::i32;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return DType::i64;
+  else {
+    static_assert(std::is_same_v<T, uint8_t>, "no DType for this type");
+    return DType::u8;
+  }
 }
 
 /// Calls f.operator()<float>() or <double>(); throws ErrorId::dtype for any other type.
 template <class F>
 decltype(auto) dispatch_float(DType type, std::string_view op, F&& f) {
   switch (type) {
-    case DType::f32: return f.template operator()<float>();
-    case DType::f64: return f.template operator()<double>();
-    default: throw Error(ErrorId::dtype, op, cat("computes in f32 or f64, not in ", name(type)));
+    case DType::f32:
+      return f.template operator()<float>();
+    case DType::f64:
+      return f.template operator()<double>();
+    default:
+      throw Error(ErrorId::dtype, op, cat("computes in f32 or f64, not in ", name(type)));
   }
 }
 
@@ -63,13 +75,20 @@ decltype(auto) dispatch_float(DType type, std::string_view op, F&& f) {
 template <class F>
 decltype(auto) dispatch_all(DType type, F&& f) {
   switch (type) {
-    case DType::f32: return f.template operator()<float>();
-    case DType::f64: return f.template operator()<double>();
-    case DType::f16: return f.template operator()<f16_t>();
-    case DType::bf16: return f.template operator()<bf16_t>();
-    case DType::i32: return f.template operator()<int32_t>();
-    case DType::i64: return f.template operator()<int64_t>();
-    case DType::u8: break;
+    case DType::f32:
+      return f.template operator()<float>();
+    case DType::f64:
+      return f.template operator()<double>();
+    case DType::f16:
+      return f.template operator()<f16_t>();
+    case DType::bf16:
+      return f.template operator()<bf16_t>();
+    case DType::i32:
+      return f.template operator()<int32_t>();
+    case DType::i64:
+      return f.template operator()<int64_t>();
+    case DType::u8:
+      break;
   }
   return f.template operator()<uint8_t>();
 }

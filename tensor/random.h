@@ -19,11 +19,11 @@ class Random {
  public:
   explicit Random(uint64_t seed, uint64_t stream = 0) : seed_(seed), stream_(stream) {}
 
-  uint32_t bits();                        ///< 32 random bits
-  double uniform();                       ///< [0, 1), a multiple of 2^-24
+  uint32_t bits();   ///< 32 random bits
+  double uniform();  ///< [0, 1), a multiple of 2^-24
   double uniform(double lo, double hi) { return lo + (hi - lo) * uniform(); }
-  double normal();                        ///< mean 0, variance 1 (Box-Muller)
-  int64_t below(int64_t n);               ///< uniform in [0, n), without bias; n >= 1
+  double normal();           ///< mean 0, variance 1 (Box-Muller)
+  int64_t below(int64_t n);  ///< uniform in [0, n), without bias; n >= 1
   bool chance(double probability) { return uniform() < probability; }
 
   uint64_t seed() const { return seed_; }

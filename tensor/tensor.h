@@ -51,16 +51,20 @@ class Tensor {
   template <class T>
   T* data();
   template <class T>
-  std::span<const T> span() const { return {data<T>(), size_t(numel_)}; }
+  std::span<const T> span() const {
+    return {data<T>(), size_t(numel_)};
+  }
   template <class T>
-  std::span<T> span() { return {data<T>(), size_t(numel_)}; }
+  std::span<T> span() {
+    return {data<T>(), size_t(numel_)};
+  }
   const void* raw() const { return storage_.get(); }
   void* raw() { return storage_.get(); }
 
   /// The same elements under another shape of as many elements; one extent may be -1.
   Tensor reshape(std::initializer_list<int64_t> dims) const;
   Tensor reshape(const Shape& shape) const;
-  /// A new tensor with each element converted (to u8: rounded and clamped).
+  /// Each element converted (to u8: rounded and clamped); this tensor itself if nothing changes.
   Tensor to(DType type) const;
   Tensor to(Device device) const;
   Tensor clone() const;
