@@ -1,7 +1,6 @@
 #include "data/loader.h"
 
 #include <algorithm>
-#include <system_error>
 
 namespace cairn {
 
@@ -12,16 +11,17 @@ Loader::Loader(const PairSource& source, uint64_t seed, int64_t first_index, int
       prefetch_(std::max(prefetch, threads)),
       position_(first_index),
       begin_(first_index),
-      started_(first_index) {
+      started_(first_index),
+      results_(size_t(std::max(prefetch_, int64_t{1}))) {
   require(first_index >= 0, ErrorId::argument, "loader", "the first index is ", first_index);
   require(threads >= 0 && threads <= 1024, ErrorId::argument, "loader", "cannot use ", threads,
           " threads");
   require(source.size() >= 1, ErrorId::argument, "loader", "the source is empty");
+  order(first_index);  // while it may still throw here
   threads_.reserve(size_t(threads));
   try {
     while (int(threads_.size()) < threads) threads_.emplace_back([this] { work(); });
-  } catch (
-      const std::system_error&) {  // the system gives no more; with fewer the pairs are the same
+  } catch (const std::exception&) {  // no more threads or memory: fewer make the same pairs
   }
 }
 
@@ -50,8 +50,9 @@ int64_t Loader::order_locked(int64_t k) {
   return permutation_[size_t(k % size)];
 }
 
-Loader::Result Loader::make(int64_t k, int64_t index) const {
+Loader::Result Loader::make(int64_t k) {
   try {
+    const int64_t index = order(k);
     Random random(seed_, uint64_t(k));
     return {source_.get(index, random), nullptr};
   } catch (...) {
@@ -64,11 +65,11 @@ void Loader::work() {
   for (;;) {
     room_.wait(lock, [this] { return stop_ || started_ < begin_ + prefetch_; });
     if (stop_) return;
-    const int64_t k = started_++, index = order_locked(k);
+    const int64_t k = started_++;
     lock.unlock();
-    Result result = make(k, index);
+    Result result = make(k);
     lock.lock();
-    results_.emplace(k, std::move(result));
+    results_[size_t(k % prefetch_)] = std::move(result);
     ready_.notify_one();
   }
 }
@@ -77,11 +78,13 @@ Pair Loader::next() {
   const int64_t k = position_;
   Result result;
   if (threads_.empty()) {
-    result = make(k, order(k));
+    result = make(k);
   } else {
     std::unique_lock lock(mutex_);
-    ready_.wait(lock, [&] { return results_.contains(k); });
-    result = std::move(results_.extract(k).mapped());
+    auto& slot = results_[size_t(k % prefetch_)];
+    ready_.wait(lock, [&] { return slot.has_value(); });
+    result = std::move(*slot);
+    slot.reset();
     begin_ = k + 1;
     lock.unlock();
     room_.notify_one();

@@ -3,8 +3,8 @@
 
 #include <condition_variable>
 #include <exception>
-#include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -38,7 +38,7 @@ class Loader {
     Pair pair;
     std::exception_ptr error;
   };
-  Result make(int64_t k, int64_t index) const;
+  Result make(int64_t k);
   int64_t order_locked(int64_t k);
   void work();
 
@@ -51,7 +51,7 @@ class Loader {
   std::condition_variable room_, ready_;
   int64_t begin_, started_;  // samples [begin_, started_) are made or being made
   bool stop_ = false;
-  std::map<int64_t, Result> results_;
+  std::vector<std::optional<Result>> results_;  // sample k waits in slot k % prefetch_
   int64_t epoch_ = -1;
   std::vector<int64_t> permutation_;  // of that epoch
   std::vector<std::thread> threads_;

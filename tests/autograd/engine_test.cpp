@@ -6,6 +6,7 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
 #include "tests/compare.h"
+#include "tests/errors.h"
 
 using namespace cairn;
 
@@ -13,18 +14,6 @@ namespace {
 
 Var leaf(std::vector<double> values) {
   return Var(Tensor::from({int64_t(values.size())}, values), true);
-}
-
-template <class F>
-std::string error_of(ErrorId id, F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    CHECK(name(e.id()) == name(id));
-    return e.what();
-  }
-  FAIL("no error was thrown");
-  return "";
 }
 
 }  // namespace

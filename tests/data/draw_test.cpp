@@ -8,8 +8,6 @@
 #include "tests/data/sample_files.h"
 
 using namespace cairn;
-using cairn::test::error_of;
-using cairn::test::has;
 
 namespace {
 
@@ -85,8 +83,8 @@ TEST_CASE("darken multiplies and leaves the original alone; colours tell places 
   const Tensor t = Tensor::full({2, 2, 1}, 101, DType::u8);
   CHECK(same_bits(darken(t, 0.5), Tensor::full({2, 2, 1}, 51, DType::u8)));
   CHECK(t.data<uint8_t>()[0] == 101);
-  CHECK(has(error_of([&] { darken(t, 2); }), "the factor is 2"));
-  CHECK(has(error_of([] {
+  CHECK(has(full_error_of([&] { darken(t, 2); }), "the factor is 2"));
+  CHECK(has(full_error_of([] {
               Tensor gray = Tensor::zeros({4, 4, 1}, DType::u8);
               draw_disc_(gray, 1, 1, 1, white);
             }),

@@ -137,7 +137,7 @@ TEST_CASE("images are found in all folders below, in order, by any spelling of t
     write_file_atomically(folder / file, "x");
   CHECK(find_images(folder.path) ==
         std::vector<std::string>{folder / "b/a.Jpeg", folder / "b/c.png/d.png", folder / "z.JPG"});
-  CHECK(has(error_of([&] { find_images(folder / "none"); }),
+  CHECK(has(full_error_of([&] { find_images(folder / "none"); }),
             "io: find_images: cannot read the folder"));
 }
 
@@ -173,7 +173,7 @@ TEST_CASE("broken photos are reported and passed over; only when none is left is
   write_file_atomically(folder / "a.png", "nonsense");
   write_png(folder / "b.png", waves(8, 8, 1));
   const auto open = [&] { HomographyPairs source(folder.path, plain(1)); };
-  CHECK(has(error_of(open), "io: homography_pairs: no images: none of the 2"));
+  CHECK(has(full_error_of(open), "io: homography_pairs: no images: none of the 2"));
   write_png(folder / "c.png", waves(64, 64, 1));
   const HomographyPairs source(folder.path, plain(1));
   CHECK(source.size() == 3);
@@ -188,10 +188,10 @@ TEST_CASE("broken photos are reported and passed over; only when none is left is
   CHECK(has(broken[1].message, "only 8 x 8 pixels"));
 
   Folder empty;
-  CHECK(has(error_of([&] { HomographyPairs(empty.path, plain(1)); }), "no images: "));
-  CHECK(has(error_of([&] { HomographyPairs(folder.path, plain(2)); }), "channels is 2"));
+  CHECK(has(full_error_of([&] { HomographyPairs(empty.path, plain(1)); }), "no images: "));
+  CHECK(has(full_error_of([&] { HomographyPairs(folder.path, plain(2)); }), "channels is 2"));
   Random random(1);
-  CHECK(has(error_of([&] { source.get(3, random); }), "index: homography_pairs: no pair 3"));
+  CHECK(has(full_error_of([&] { source.get(3, random); }), "index: homography_pairs: no pair 3"));
 }
 
 TEST_CASE("a photo longer than max_side is reduced, and the budget of the cache is kept") {

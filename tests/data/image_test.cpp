@@ -45,7 +45,7 @@ Tensor decoded(const Bytes& file, int count = 0) {
 }
 
 std::string decode_error(const Bytes& file, const ReadOptions& options = {}) {
-  return error_of([&] { read_image_from_memory(file, options, "a.img"); });
+  return full_error_of([&] { read_image_from_memory(file, options, "a.img"); });
 }
 
 void append_chunk(Bytes& file, const std::string& type, const Bytes& data) {
@@ -156,7 +156,7 @@ TEST_CASE("channels are as asked: gray is luma, colour from gray is gray thrice"
   const Tensor luma = decoded(encode_jpeg(rgb), 1);
   CHECK(luma.shape() == Shape{16, 16, 1});
   CHECK(difference(luma.to(DType::f64), to_gray(rgb).to(DType::f64), true) < 4 / 200.);
-  CHECK(has(error_of([&] { decoded(encode_png(rgb), 2); }), "channels is 2"));
+  CHECK(has(full_error_of([&] { decoded(encode_png(rgb), 2); }), "channels is 2"));
 }
 
 TEST_CASE("Rec. 601 luma, rounded as PIL does") {
@@ -219,7 +219,9 @@ TEST_CASE("a JPEG's EXIF is read, and one that is damaged or absurd is as none")
 
 TEST_CASE("what is no image is refused in one line that names the file") {
   Folder folder;
-  const auto read = [&](const std::string& path) { return error_of([&] { read_image(path); }); };
+  const auto read = [&](const std::string& path) {
+    return full_error_of([&] { read_image(path); });
+  };
   CHECK(read(folder / "none.png") ==
         "io: read_image: cannot open '" + (folder / "none.png") + "': No such file or directory");
   CHECK(has(read(folder.path), "is a folder"));
@@ -277,16 +279,20 @@ TEST_CASE("a hostile size is refused from the header, before any memory is taken
 TEST_CASE("an image that cannot be written leaves an error with the reason, and no file") {
   Folder folder;
   const Tensor t = noise(8, 8, 3);
-  CHECK(has(error_of([&] { write_png(folder / "no/a.png", t); }), "io: write_png: cannot write"));
-  CHECK(has(error_of([&] { write_jpeg(folder.path, t); }), "Is a directory"));
+  CHECK(has(full_error_of([&] { write_png(folder / "no/a.png", t); }),
+            "io: write_png: cannot write"));
+  CHECK(has(full_error_of([&] { write_jpeg(folder.path, t); }), "Is a directory"));
   if (std::filesystem::exists("/dev/full"))
-    CHECK(has(error_of([&] { write_png("/dev/full", t); }), "'/dev/full': No space left"));
+    CHECK(has(full_error_of([&] { write_png("/dev/full", t); }), "'/dev/full': No space left"));
   CHECK(std::filesystem::is_empty(folder.path));
-  CHECK(has(error_of([&] { encode_png(Tensor::zeros({2, 2, 3})); }), "dtype: write_png"));
-  CHECK(has(error_of([&] { encode_png(Tensor::zeros({2, 2, 2}, DType::u8)); }), "2x2x2"));
-  CHECK(has(error_of([&] { encode_png(Tensor::zeros({0, 2, 3}, DType::u8)); }), "shape: "));
-  CHECK(has(error_of([&] { encode_jpeg(Tensor::zeros({1, 70000, 1}, DType::u8)); }), "shape: "));
-  CHECK(has(error_of([&] { encode_jpeg(t, 0); }), "quality is 0"));
+  CHECK(has(full_error_of([&] { encode_png(Tensor::zeros({2, 2, 3})); }), "dtype: write_png"));
+  CHECK(has(full_error_of([&] { encode_png(Tensor::zeros({2, 2, 2}, DType::u8)); }), "2x2x2"));
+  CHECK(has(full_error_of([&] { encode_png(Tensor::zeros({0, 2, 3}, DType::u8)); }), "shape: "));
+  CHECK(has(full_error_of([&] {
+              encode_jpeg(Tensor::zeros({1, 70000, 1}, DType::u8));
+            }),
+            "shape: "));
+  CHECK(has(full_error_of([&] { encode_jpeg(t, 0); }), "quality is 0"));
 }
 
 TEST_CASE("resize_area averages exactly what each new pixel covers") {
@@ -322,5 +328,5 @@ TEST_CASE("resize_area enlarges linearly, keeps flat images flat and the same si
     CHECK(same_bits(resize_area(flat, h, w), Tensor::full({h, w, 3}, 255, DType::u8)));
   const Tensor t = noise(5, 6, 1);
   CHECK(same_bits(resize_area(t, 5, 6), t));
-  CHECK(has(error_of([&] { resize_area(t, 0, 6); }), "argument: resize_area"));
+  CHECK(has(full_error_of([&] { resize_area(t, 0, 6); }), "argument: resize_area"));
 }

@@ -15,10 +15,12 @@ namespace {
 struct Numbers : PairSource {
   int64_t count = 7, failing = -1;
   bool slow = false;
+  std::atomic<bool> held{false};  ///< get() waits while it is set
   mutable std::atomic<int> made{0};
 
   int64_t size() const override { return count; }
   Pair get(int64_t index, Random& random) const override {
+    held.wait(true);
     const double number = random.uniform();
     if (slow) std::this_thread::sleep_for(std::chrono::microseconds(int(number * 2000)));
     ++made;
@@ -123,11 +125,12 @@ TEST_CASE("with fewer threads than asked for the pairs are the same") {
   REQUIRE(::getrlimit(RLIMIT_AS, &before) == 0);
   const rlimit tight{rlim_t{1} << 30, before.rlim_max};  // room for a hundred stacks or so
   REQUIRE(::setrlimit(RLIMIT_AS, &tight) == 0);
-  {
-    Loader loader(source, 2, 0, 1024);
-    CHECK(take(loader, 20) == expected);
-  }
+  source.held = true;
+  Loader loader(source, 2, 0, 1024);
   ::setrlimit(RLIMIT_AS, &before);
+  source.held = false;
+  source.held.notify_all();
+  CHECK(take(loader, 20) == expected);
 }
 #endif
 

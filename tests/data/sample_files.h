@@ -6,33 +6,19 @@
 #include <cstdio>  // jpeglib.h needs it first
 
 #include <jpeglib.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "tensor/file.h"
 #include "tensor/tensor.h"
+#include "tests/errors.h"
+#include "tests/folder.h"
 
 namespace cairn::test {
 
 using Bytes = std::vector<uint8_t>;
-
-/// A folder that is gone at the end of the test.
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    static int count = 0;
-    path =
-        std::filesystem::temp_directory_path() / cat("cairn-data-test-", ::getpid(), "-", count++);
-    std::filesystem::create_directories(path);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string operator/(const std::string& name) const { return path / name; }
-};
 
 struct PngKind {
   int color = PNG_COLOR_TYPE_RGB, depth = 8, interlace = PNG_INTERLACE_NONE;
@@ -113,20 +99,6 @@ inline Bytes make_exif(int orientation, bool little = true) {
     return {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 0x01, 3,
             0,   1,   0,  0, 0, v, 0, 0, 0, 0, 0,    0,    0};
   return {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, v, 0, 0, 0, 0, 0, 0};
-}
-
-/// The message of the Error that f throws, after "id: "; "no error" when it throws none.
-inline std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return cat(name(e.id()), ": ", e.what());
-  }
-  return "no error";
-}
-
-inline bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace cairn::test

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "tests/compare.h"
-#include "tests/nn/errors.h"
+#include "tests/errors.h"
 
 using namespace cairn;
 

@@ -5,7 +5,7 @@
 #include "nn/layers.h"
 #include "nn/optim.h"
 #include "tests/compare.h"
-#include "tests/nn/errors.h"
+#include "tests/errors.h"
 
 using namespace cairn;
 using Strings = std::vector<std::string>;

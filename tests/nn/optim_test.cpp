@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "tests/compare.h"
-#include "tests/nn/errors.h"
+#include "tests/errors.h"
 
 using namespace cairn;
 

@@ -9,20 +9,15 @@
 #include "nn/layers.h"
 #include "tensor/file.h"
 #include "tests/compare.h"
-#include "tests/nn/errors.h"
+#include "tests/errors.h"
+#include "tests/folder.h"
 
 using namespace cairn;
+using cairn::test::Folder;
 namespace fs = std::filesystem;
 using nn::TensorFile;
 
 namespace {
-
-struct Folder {
-  fs::path path = fs::temp_directory_path() / cat("cairn-safetensors-", ::getpid());
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string operator/(const char* name) const { return path / name; }
-};
 
 /// A file of a JSON header and `data` zero bytes.
 std::vector<uint8_t> file_of(const std::string& header, size_t data) {

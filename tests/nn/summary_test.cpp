@@ -3,7 +3,7 @@
 #include <sstream>
 
 #include "nn/layers.h"
-#include "tests/nn/errors.h"
+#include "tests/errors.h"
 
 using namespace cairn;
 

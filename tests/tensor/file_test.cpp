@@ -6,40 +6,18 @@
 
 #include <filesystem>
 
-#include "tensor/error.h"
+#include "tests/errors.h"
+#include "tests/folder.h"
 
 using namespace cairn;
+using cairn::test::Folder;
 namespace fs = std::filesystem;
 
 namespace {
 
-struct Folder {
-  fs::path path = fs::temp_directory_path() / cat("cairn-file-test-", ::getpid());
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-  std::string operator/(const char* name) const { return path / name; }
-  long entries() const { return std::distance(fs::directory_iterator(path), {}); }
-};
-
 std::string text_of(const std::string& path) {
   const auto bytes = read_file(path);
   return {bytes.begin(), bytes.end()};
-}
-
-/// The message of the io Error that f throws.
-template <class F>
-std::string io_error(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    CHECK(e.id() == ErrorId::io);
-    return e.what();
-  }
-  return "no error";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -86,20 +64,24 @@ TEST_CASE("a link stays a link and permissions are kept") {
 TEST_CASE("failures name the path and the reason") {
   Folder folder;
   const std::string missing = folder / "no/such";
-  CHECK(io_error([&] { read_file(missing); }) ==
+  CHECK(error_of(ErrorId::io, [&] { read_file(missing); }) ==
         "read_file: cannot open '" + missing + "': No such file or directory");
-  CHECK(has(io_error([&] { read_file(folder.path); }), "is a folder"));
-  CHECK(has(io_error([&] { write_file_atomically(missing, "x"); }), "No such file or directory"));
-  CHECK(has(io_error([&] { write_file_atomically(folder.path, "x"); }), "Is a directory"));
+  CHECK(has(error_of(ErrorId::io, [&] { read_file(folder.path); }), "is a folder"));
+  CHECK(has(error_of(ErrorId::io, [&] { write_file_atomically(missing, "x"); }),
+            "No such file or directory"));
+  CHECK(has(error_of(ErrorId::io, [&] { write_file_atomically(folder.path, "x"); }),
+            "Is a directory"));
   if (fs::exists("/dev/full"))
-    CHECK(has(io_error([&] { write_file_atomically("/dev/full", "x"); }), "No space left"));
+    CHECK(has(error_of(ErrorId::io, [&] { write_file_atomically("/dev/full", "x"); }),
+              "No space left"));
 
   write_file_atomically(folder / "ten", "0123456789");
-  CHECK(has(io_error([&] { read_file(folder / "ten", 9); }), "more than the 9"));
+  CHECK(has(error_of(ErrorId::io, [&] { read_file(folder / "ten", 9); }), "more than the 9"));
   CHECK(read_file(folder / "ten", 10).size() == 10);
   if (::geteuid() != 0) {  // root writes everywhere
     fs::permissions(folder.path, fs::perms::owner_read | fs::perms::owner_exec);
-    CHECK(has(io_error([&] { write_file_atomically(folder / "b", "x"); }), "Permission denied"));
+    CHECK(has(error_of(ErrorId::io, [&] { write_file_atomically(folder / "b", "x"); }),
+              "Permission denied"));
     fs::permissions(folder.path, fs::perms::owner_all);
   }
   CHECK(folder.entries() == 1);

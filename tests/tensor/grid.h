@@ -7,6 +7,7 @@
 #include "tensor/random.h"
 #include "tensor/simd.h"
 #include "tests/compare.h"
+#include "tests/errors.h"
 
 namespace cairn {
 
@@ -43,17 +44,6 @@ inline double tolerance(DType type) { return type == DType::f32 ? 2e-5 : 1e-12; 
 inline Tensor normal(const Shape& shape, DType type, uint64_t seed, double mean = 0) {
   Random random(seed);
   return random_normal(shape, random, mean, 1, type);
-}
-
-/// The text of the Error that f throws; empty if it throws none.
-template <class F>
-std::string error_of(const F& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
 }
 
 }  // namespace cairn

@@ -38,17 +38,17 @@ TEST_CASE("settings come back from JSON exactly") {
 TEST_CASE("absent settings have their defaults; unknown or wrong ones are refused by name") {
   CHECK(read("{}").iterations == TrainOptions().iterations);
   CHECK(read("{\"lr\": 1}").lr == 1);
-  CHECK(error_of([] { read("{\"lr\": \"high\"}"); }) ==
+  CHECK(full_error_of([] { read("{\"lr\": \"high\"}"); }) ==
         "format: train: c.json: lr = \"high\" is not a value for it");
-  CHECK(error_of([] { read("{\"learning\": 1}"); }) ==
+  CHECK(full_error_of([] { read("{\"learning\": 1}"); }) ==
         "format: train: c.json: unknown setting 'learning'");
   for (const char* text : {"", "[]", "{\"lr\": ", "null", "\xff"})
-    CHECK(has(error_of([&] { read(text); }), "format: train: c.json is not a JSON object"));
+    CHECK(has(full_error_of([&] { read(text); }), "format: train: c.json is not a JSON object"));
 }
 
 TEST_CASE("a setting that makes no sense is refused by name") {
   const auto error = [](const std::string& json) {
-    return error_of([&] {
+    return full_error_of([&] {
       TrainOptions o = read(json);
       check(o);
     });
@@ -66,10 +66,10 @@ TEST_CASE("a setting that makes no sense is refused by name") {
   CHECK(has(error("{\"model\": \"VGG\"}"), "model is 'VGG', not one of ResUNetBN2, "));
   TrainOptions o;
   o.lr = NAN;
-  CHECK(error_of([&] { check(o); }) == "usage: train: lr must be positive, not nan");
+  CHECK(full_error_of([&] { check(o); }) == "usage: train: lr must be positive, not nan");
   o = {};
   o.difficulty = INFINITY;
-  CHECK(has(error_of([&] { check(o); }), "difficulty"));
+  CHECK(has(full_error_of([&] { check(o); }), "difficulty"));
 }
 
 TEST_CASE("what decides the result may not change; how long, where and how often may") {

@@ -168,7 +168,7 @@ TEST_CASE("a run without an intact checkpoint is not thrown away") {
   Trainer t(tiny(), source());
   CHECK(!t.resume(folder.path).found);  // nothing there: begin anew
   write_file_atomically(folder / "checkpoint-a.safetensors", "half");
-  const std::string error = error_of([&] { t.resume(folder.path); });
+  const std::string error = full_error_of([&] { t.resume(folder.path); });
   CHECK(error.starts_with("format: resume: no checkpoint can be used: "));
   CHECK(has(error, "checkpoint-a.safetensors"));
 }
@@ -179,9 +179,9 @@ TEST_CASE("other settings and other photos are refused by name") {
   t.save(folder.path);
   TrainOptions o = tiny();
   o.lr = 0.5;
-  CHECK(error_of([&] { Trainer(o, source()).resume(folder.path); }) ==
+  CHECK(full_error_of([&] { Trainer(o, source()).resume(folder.path); }) ==
         "usage: resume: the run was made with lr: 0.001, not 0.5");
-  CHECK(error_of([&] { Trainer(tiny(), OnePair()).resume(folder.path); }) ==
+  CHECK(full_error_of([&] { Trainer(tiny(), OnePair()).resume(folder.path); }) ==
         "usage: resume: the run was made with 3 photos, not 1");
   o = tiny();
   o.iterations = 1000;
@@ -199,7 +199,7 @@ TEST_CASE("a loss that is not finite names the op, the layer, the step and the s
     Trainer t(o, source());
     t.step();
     const auto before = nn::export_state(t.network());
-    const std::string error = error_of([&] { t.step(); });
+    const std::string error = full_error_of([&] { t.step(); });
     CAPTURE(error);
     CHECK(error.starts_with("nan: train: step 2 of seed 7: conv2d: "));
     CHECK(has(error, " in layer "));
@@ -211,7 +211,7 @@ TEST_CASE("a loss that is not finite names the op, the layer, the step and the s
   OnePair broken;
   broken.pair.image0 = Tensor::full(broken.pair.image0.shape(), NAN);
   Trainer t(tiny(), broken);
-  const std::string error = error_of([&] { t.step(); });
+  const std::string error = full_error_of([&] { t.step(); });
   CAPTURE(error);
   CHECK(error.starts_with("nan: train: step 1 of seed 0: "));
 }
@@ -256,7 +256,7 @@ TEST_CASE("the log of a resumed run has each line once") {
   CHECK(std::string(bytes.begin(), bytes.end()) ==
         "{\"iteration\":1,\"loss\":1.0}\n{\"iteration\":2,\"loss\":0.5}\n"
         "{\"iteration\":3,\"loss\":null}\n");
-  CHECK(has(error_of([&] { RunLog(folder / "no/log.jsonl", 0); }), "no/log.jsonl"));
+  CHECK(has(full_error_of([&] { RunLog(folder / "no/log.jsonl", 0); }), "no/log.jsonl"));
 }
 
 TEST_CASE("a run's folder is made, held by one, and swept of what a killed run left") {
@@ -264,7 +264,7 @@ TEST_CASE("a run's folder is made, held by one, and swept of what a killed run l
   const std::string path = folder / "deep/run";
   {
     const RunFolder held(path);
-    CHECK(has(error_of([&] { RunFolder second(path); }), "another training is writing to"));
+    CHECK(has(full_error_of([&] { RunFolder second(path); }), "another training is writing to"));
   }
   for (const char* name : {"weights.safetensors.12-0.tmp", "checkpoint-a.safetensors.12-1.tmp",
                            "notes.tmp", "weights.safetensors"})
@@ -275,6 +275,7 @@ TEST_CASE("a run's folder is made, held by one, and swept of what a killed run l
     names.push_back(entry.path().filename());
   std::ranges::sort(names);
   CHECK(names == std::vector<std::string>{"notes.tmp", "weights.safetensors"});
-  CHECK(has(error_of([&] { RunFolder below(path + "/notes.tmp/x"); }), "cannot make the folder"));
-  CHECK(has(error_of([&] { RunFolder file(path + "/notes.tmp"); }), "cannot make the folder"));
+  CHECK(has(full_error_of([&] { RunFolder below(path + "/notes.tmp/x"); }),
+            "cannot make the folder"));
+  CHECK(has(full_error_of([&] { RunFolder file(path + "/notes.tmp"); }), "cannot make the folder"));
 }

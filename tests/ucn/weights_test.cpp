@@ -56,7 +56,7 @@ TEST_CASE("weights of another network are refused by layer and shape") {
     std::erase_if(file.tensors, [&](const auto& t) { return t.name == without; });
     file.metadata.erase(without);
     nn::save_safetensors(path, file);
-    return error_of([&] { load_weights(path); });
+    return full_error_of([&] { load_weights(path); });
   };
   CHECK(with({}) == "no error");
   const std::string start = "weights: weights: " + path + ": ";
@@ -74,5 +74,5 @@ TEST_CASE("weights of another network are refused by layer and shape") {
   says(with({{"inputs", "0"}}), "inputs = '0'");
   says(with({{"outputs", "64 "}}), "outputs = '64 '");
   says(with({{"normalize", "maybe"}}), "normalize = 'maybe'");
-  CHECK(has(error_of([&] { load_weights(folder / "missing"); }), "No such file"));
+  CHECK(has(full_error_of([&] { load_weights(folder / "missing"); }), "No such file"));
 }

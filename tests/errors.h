@@ -9,7 +9,18 @@
 
 namespace cairn {
 
-/// The text of the Error that f throws; its id must be `id`.
+/// The text of the Error that f throws; empty if it throws none.
+template <class F>
+std::string error_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+/// The same, and its id must be `id`.
 template <class F>
 std::string error_of(ErrorId id, F&& f) {
   try {
@@ -20,6 +31,17 @@ std::string error_of(ErrorId id, F&& f) {
   }
   FAIL_CHECK("no error was thrown");
   return "";
+}
+
+/// "id: text" of the Error that f throws; "no error" if it throws none.
+template <class F>
+std::string full_error_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return cat(name(e.id()), ": ", e.what());
+  }
+  return "no error";
 }
 
 inline bool has(const std::string& text, const std::string& part) {
