@@ -64,7 +64,9 @@ inline CLI::Validator number(const char* what, bool (*ok)(double)) {
       [=](std::string& text) {
         char* end = nullptr;
         const double v = std::strtod(text.c_str(), &end);
-        return *end == 0 && ok(v) ? "" : std::string("must be ") + what + ", not " + text;
+        return !text.empty() && *end == 0 && ok(v)
+                   ? ""
+                   : std::string("must be ") + what + ", not " + text;
       },
       "");
 }
