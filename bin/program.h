@@ -105,15 +105,21 @@ inline double peak_resident_memory() {
   return 0;
 }
 
+/// File names may hold line breaks, messages may end in one.
+inline std::string one_line(const std::string& text) {
+  std::string line = text.substr(0, text.find_last_not_of("\n ") + 1);
+  for (char& c : line)
+    if (c == '\n' || c == '\r') c = ' ';
+  return line;
+}
+
 /// Adds the options, parses the command line, then runs `body`. Every error becomes one line on
 /// stderr.
 inline int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& options,
                        const std::function<int()>& body) {
   const std::string name = app.get_name();
   const auto say = [&](const std::string& text) {
-    std::string line = text.substr(0, text.find_last_not_of("\n ") + 1);
-    for (char& c : line)
-      if (c == '\n' || c == '\r') c = ' ';
+    const std::string line = one_line(text);
     // An error of the program's own already begins with its name.
     std::fprintf(stderr, "%s%s\n", line.starts_with(name + ":") ? "" : (name + ": ").c_str(),
                  line.c_str());

@@ -62,7 +62,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--num-hn-samples", t.loss.num_hn_samples, "pixels searched for negatives");
   app.add_option("--mining-warmup", t.mining_warmup, "steps over which that number grows from 64");
   app.add_option("--pos-thresh", t.loss.pos_thresh, "squared distance");
-  app.add_option("--neg-thresh", t.loss.neg_thresh, "squared distance");
+  app.add_option("--neg-thresh", t.loss.neg_thresh, "squared distance (contrastive: distance)");
   app.add_option("--neg-weight", t.loss.neg_weight, "of the negatives in the sum");
   app.add_option("--radius", t.loss.radius, "px: nearer is no negative");
   app.add_flag("--reference-masks", t.loss.reference_masks, "Open-UCN's swapped masks");
@@ -177,8 +177,8 @@ int train(Arguments& a) {
   size_t named = 0;
   const auto name_broken = [&] {  // photos are read as they are needed
     for (const auto broken = source.broken(); named < broken.size(); ++named)
-      std::fprintf(stderr, "train: skipped %s (%zu so far)\n", broken[named].message.c_str(),
-                   named + 1);
+      std::fprintf(stderr, "train: skipped %s (%zu so far)\n",
+                   one_line(broken[named].message).c_str(), named + 1);
   };
 
   const RunFolder folder(a.out);
@@ -204,6 +204,7 @@ int train(Arguments& a) {
   };
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  if (std::signal(SIGHUP, on_signal) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup
   // Watched, never trained on: the same few pairs for the whole run.
   std::vector<Pair> watched;
   for (uint64_t k = 0; k < 2; ++k) {

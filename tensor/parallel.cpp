@@ -58,7 +58,7 @@ class Pool {
     threads_.reserve(size_t(workers));
     try {
       while (int(threads_.size()) < workers) threads_.emplace_back([this] { serve(); });
-    } catch (const std::system_error&) {  // the system gives no more; those there are do the work
+    } catch (const std::exception&) {  // the system gives no more; those there are do the work
     }
   }
   ~Pool() {

@@ -85,7 +85,7 @@ MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor
   }
   Tensor back;
   if (o.reciprocity || o.stability) {
-    const Side home(features0, keypoints0, o.mode != MatchMode::keypoints);
+    const Side home = o.mode == MatchMode::all ? Side(features0, {}, true) : from;
     back = kernels::nearest(kernels::gather_rows(to.all, starts), home.rows).index;
     for (int64_t& r : back.span<int64_t>()) r = home.pixel(r);
   }

@@ -81,12 +81,14 @@ TrainOptions train_options_from_json(const std::string& text, const std::string&
   each_setting(options, [&](const char* key, auto& value, Rule, bool) {
     const auto it = j.find(key);
     if (it == j.end()) return;
+    // Read back, it must be what was written: 1.9 is no number of pairs.
+    json same;
     try {
-      value = it->get<std::decay_t<decltype(value)>>();
+      same = value = it->get<std::decay_t<decltype(value)>>();
     } catch (const json::exception&) {
-      throw Error(ErrorId::format, "train",
-                  cat(origin, ": ", key, " = ", it->dump(), " is not a value for it"));
     }
+    require(same == *it, ErrorId::format, "train", origin, ": ", key, " = ", it->dump(),
+            " is not a value for it");
     j.erase(key);
   });
   require(j.empty(), ErrorId::format, "train", origin, ": unknown setting '",

@@ -40,6 +40,8 @@ TEST_CASE("absent settings have their defaults; unknown or wrong ones are refuse
   CHECK(read("{\"lr\": 1}").lr == 1);
   CHECK(full_error_of([] { read("{\"lr\": \"high\"}"); }) ==
         "format: train: c.json: lr = \"high\" is not a value for it");
+  CHECK(full_error_of([] { read("{\"batch\": 1.9}"); }) ==
+        "format: train: c.json: batch = 1.9 is not a value for it");
   CHECK(full_error_of([] { read("{\"learning\": 1}"); }) ==
         "format: train: c.json: unknown setting 'learning'");
   for (const char* text : {"", "[]", "{\"lr\": ", "null", "\xff"})
