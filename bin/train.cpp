@@ -118,8 +118,15 @@ class Progress {
                                 {"data_seconds", sum_.data_seconds / n},
                                 {"step_seconds", sum_.step_seconds / n}});
     show(true);
+    (lines_++ ? now_ : first_) = {sum_.loss / n, hits.hit};
     sum_ = {};
     count_ = 0;
+  }
+  /// What became of the loss since the first line.
+  void summarize() const {
+    if (lines_ > 1)
+      std::printf("The loss went from %.3f to %.3f, the hit ratio from %.3f to %.3f.\n",
+                  first_.loss, now_.loss, first_.hit, now_.hit);
   }
   void show(bool whole_line) {
     const bool terminal = isatty(STDOUT_FILENO);
@@ -141,7 +148,10 @@ class Progress {
   const TrainOptions& o_;
   StepReport sum_, last_;
   HitRatios hits_;
-  int64_t count_ = 0;
+  int64_t count_ = 0, lines_ = 0;
+  struct Line {
+    double loss, hit;
+  } first_{}, now_{};
 };
 
 /// With --resume the settings of the run are the defaults: what the command line says is parsed
@@ -233,6 +243,7 @@ int train(Arguments& a) {
   if (interrupted)
     std::printf("\nInterrupted after step %lld; everything is saved. --resume continues.\n",
                 static_cast<long long>(trainer.iteration()));
+  progress.summarize();
   std::printf("Weights: %s/weights.safetensors\n", a.out.c_str());
   return done;
 }
