@@ -21,7 +21,7 @@ volatile std::sig_atomic_t interrupted = 0;
 struct Arguments {
   std::string out;
   Machine machine;
-  bool color = false, resume = false;
+  bool color = false, running_statistics = false, resume = false;
   TrainOptions train;
 };
 
@@ -48,6 +48,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--outputs", t.model.outputs, "feature channels");
   app.add_flag("--color", a.color, "three input channels, not one");
   app.add_option("--bn-momentum", t.model.bn_momentum, "of the stem's norms");
+  app.add_flag("--running-statistics", a.running_statistics,
+               "weights that match by running moments (Open-UCN), not the photo's own");
 
   app.option_defaults()->group("Data");
   app.add_option("--crop", t.crop, "views are CROP x CROP pixels");
@@ -163,6 +165,7 @@ void take_settings_of_run(CLI::App& app, int argc, char** argv, Arguments& a) {
   const auto bytes = read_file(path, 1 << 20, "train");
   a.train = train_options_from_json(std::string(bytes.begin(), bytes.end()), path);
   a.color = a.train.model.inputs == 3;
+  a.running_statistics = !a.train.model.image_statistics;
   app.parse(argc, argv);
 }
 
@@ -170,6 +173,7 @@ int train(Arguments& a) {
   TrainOptions& o = a.train;
   a.machine.use();
   o.model.inputs = a.color ? 3 : 1;
+  o.model.image_statistics = !a.running_statistics;
   require(!o.images.empty(), ErrorId::usage, "train",
           a.resume ? cat("'", a.out, "' holds no run to continue; a new one needs --images")
                    : "--images is required");

@@ -37,7 +37,8 @@ Var BatchNorm2d::operator()(const Var& x, const Var& residual, bool relu) {
 }
 
 Var BatchNorm2d::run(const Var& x, const Var& residual, bool relu) {
-  BatchNormState state{running_mean_, running_var_, momentum_, eps_, training()};
+  BatchNormState state{running_mean_, running_var_, momentum_, eps_, training() || own_moments};
+  if (!training() && own_moments) state.running_mean = state.running_var = {};  // left alone
   if (training()) ++*batches_.data<int64_t>();
   return batch_norm(x, weight_, bias_, state, residual, relu);
 }

@@ -40,6 +40,10 @@ class BatchNorm2d : public Module {
   /// Fused with what follows it: relu?(norm(x) + residual?).
   Var operator()(const Var& x, const Var& residual, bool relu);
 
+  /// Normalise by the moments of the input itself in evaluation mode too, not by the running ones:
+  /// what a network trained on one image at a time has always seen.
+  bool own_moments = false;
+
  private:
   Var forward(const Var& x) override { return run(x, {}, false); }
   Var run(const Var& x, const Var& residual, bool relu);

@@ -12,6 +12,13 @@ void Module::train(bool on) {
   for (auto& c : children_) c->train(on);
 }
 
+void Module::for_each(const std::function<void(Module&)>& f) {
+  for (auto& c : children_) {
+    f(*c);
+    c->for_each(f);
+  }
+}
+
 Var& Module::parameter(const std::string& name, Tensor value) {
   slots_.push_back({name, std::make_unique<Var>(std::move(value), true), nullptr});
   return *slots_.back().parameter;

@@ -1,6 +1,7 @@
 // Module: a named tree of parameters and buffers with a forward function.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,6 +47,9 @@ class Module {
   /// Makes every parameter and buffer of another float type; integers stay, gradients are dropped.
   /// The Vars that parameters() gave remain the module's own, so optimisers may be made before.
   void to(DType type);
+
+  /// Calls f with every module below this one, depth first.
+  void for_each(const std::function<void(Module&)>& f);
 
  protected:
   virtual Var forward(const Var& x) = 0;

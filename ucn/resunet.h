@@ -24,6 +24,9 @@ struct ResUNetConfig {
   int64_t outputs = 64;  ///< feature channels
   double bn_momentum = 0.05;
   bool normalize = true;  ///< features of unit length
+  /// Evaluation normalises by the moments of the image itself, as training on single images does;
+  /// false: by the running ones (the reference).
+  bool image_statistics = false;
 };
 
 /// N x H x W x inputs, in [-0.5, 0.5]  ->  N x H x W x outputs, for any H, W >= 1.

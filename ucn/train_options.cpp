@@ -35,6 +35,7 @@ void each_setting(Options& o, F&& f) {
   f("inputs", o.model.inputs, photo_channels, decides);
   f("outputs", o.model.outputs, channels, decides);
   f("bn_momentum", o.model.bn_momentum, fraction, decides);
+  f("image_statistics", o.model.image_statistics, any, decides);
   f("loss", o.loss_name, any, decides);
   f("pos_thresh", o.loss.pos_thresh, not_negative, decides);
   f("neg_thresh", o.loss.neg_thresh, not_negative, decides);

@@ -11,7 +11,7 @@ namespace cairn::ucn {
 
 struct TrainOptions {
   std::string images;  ///< folder of photos
-  ResUNetConfig model;
+  ResUNetConfig model{.image_statistics = true};
   LossOptions loss{.num_hn_samples = 8192};
   std::string loss_name = "hardest";  ///< hardest, contrastive
   /// Mining the hardest of many pixels from the first step makes all features alike. So the pixels

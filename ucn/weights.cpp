@@ -13,6 +13,7 @@ Metadata describe(const ResUNetConfig& c) {
           {"inputs", std::to_string(c.inputs)},
           {"outputs", std::to_string(c.outputs)},
           {"normalize", c.normalize ? "true" : "false"},
+          {"statistics", c.image_statistics ? "image" : "running"},
           {"input_range", "x / 255 - 0.5"}};
 }
 
@@ -41,6 +42,10 @@ ResUNetConfig config_from(const Metadata& metadata, const std::string& origin) {
   require(normalize == "true" || normalize == "false", ErrorId::weights, "weights", origin,
           ": the metadata says normalize = '", normalize, "'");
   c.normalize = normalize == "true";
+  const std::string statistics = text("statistics");
+  require(statistics == "image" || statistics == "running", ErrorId::weights, "weights", origin,
+          ": the metadata says statistics = '", statistics, "'");
+  c.image_statistics = statistics == "image";
   return c;
 }
 

@@ -11,7 +11,7 @@ namespace cairn::ucn {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// The network's configuration as metadata (model, inputs, outputs, normalize), and back. Reading
+/// The network's configuration as metadata (model, inputs, outputs, normalize, statistics), and back. Reading
 /// throws ErrorId::weights when something is absent or unknown.
 Metadata describe(const ResUNetConfig& config);
 ResUNetConfig config_from(const Metadata& metadata, const std::string& origin);

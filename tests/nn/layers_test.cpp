@@ -185,3 +185,18 @@ TEST_CASE("a wrong number of channels is named with what was expected") {
   nn::BatchNorm2d norm(4);
   error_of(ErrorId::shape, [&] { norm(Tensor::zeros({1, 5, 5, 3})); });
 }
+
+TEST_CASE(
+    "BatchNorm2d: with own_moments evaluation is what training is, and leaves the buffers alone") {
+  nn::BatchNorm2d norm(3);
+  Random random(5);
+  const Tensor x = random_uniform({2, 4, 5, 3}, random, 2, 4);
+  const Tensor trained = norm(Var(x)).value();
+  const Tensor mean = norm.state()[2].tensor.clone();
+  norm.eval();
+  CHECK(difference(norm(Var(x)).value(), trained) > 0.1);  // by the running moments
+  norm.own_moments = true;
+  CHECK(same_bits(norm(Var(x)).value(), trained));
+  CHECK(same_bits(norm.state()[2].tensor, mean));
+  CHECK(norm.state()[4].tensor.item() == 1);
+}

@@ -191,3 +191,14 @@ TEST_CASE("mistakes are named") {
         std::string::npos);
   CHECK_THROWS_AS(ResUNet({.outputs = 0}, random), Error);
 }
+
+TEST_CASE("with image statistics evaluation sees what training saw") {
+  for (bool image_statistics : {false, true}) {
+    Random random(3);
+    ResUNet network({.outputs = 8, .image_statistics = image_statistics}, random);
+    const Tensor x = random_uniform({1, 17, 23, 1}, random, -0.5, 0.5);
+    const Tensor trained = network(x).value();
+    network.eval();
+    CHECK(same_bits(network(x).value(), trained) == image_statistics);
+  }
+}

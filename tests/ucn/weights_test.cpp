@@ -12,7 +12,11 @@ using namespace cairn::ucn;
 
 TEST_CASE("weights come back bit for bit, with what was said about them") {
   const Folder folder;
-  const ResUNetConfig config{.model = "ResUNetBN2C", .inputs = 3, .outputs = 8, .normalize = false};
+  const ResUNetConfig config{.model = "ResUNetBN2C",
+                             .inputs = 3,
+                             .outputs = 8,
+                             .normalize = false,
+                             .image_statistics = true};
   Random random(1);
   const ResUNet network(config, random);
   save_weights(folder / "w.safetensors", network, {{"data", "some photos"}});
@@ -21,6 +25,7 @@ TEST_CASE("weights come back bit for bit, with what was said about them") {
   CHECK(w.network->config().inputs == 3);
   CHECK(w.network->config().outputs == 8);
   CHECK(w.network->config().normalize == false);
+  CHECK(w.network->config().image_statistics);
   CHECK(!w.network->training());
   CHECK(w.metadata.at("data") == "some photos");
   CHECK(w.metadata.at("input_range") == "x / 255 - 0.5");
