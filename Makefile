@@ -2,7 +2,6 @@
 SHELL := /bin/sh
 PREFIX ?= /usr/local
 SECONDS ?= 60
-ITERATIONS ?= 100
 comma := ,
 unexport MAKEFLAGS  # the build below chooses its own number of jobs
 
@@ -24,11 +23,14 @@ all: deps  ## build the libraries and the programs (bin/match, bin/train, ...)
 deps:  ## install what the build needs and does not find (EXTRA="clang" adds to it)
 	@.ci/deps $(EXTRA)
 
-demo: all  ## train a small network on a few photos, match two others, draw the matches
-	@rm -rf build/demo && mkdir -p build/demo
-	@bin/train --images data/demo/photos --out build/demo --iterations $(ITERATIONS)
-	@bin/match data/demo/pair/a.jpg data/demo/pair/b.jpg --weights build/demo/weights.safetensors \
-	  --out build/demo
+demo: all  ## train a small network for a minute, match two photos with the bundled weights
+	@rm -rf build/demo
+	@echo "== Training a network from scratch on twelve photos, for about a minute"
+	@bin/train --images data/demo/photos --out build/demo --iterations 250 --difficulty 0.5 \
+	  --num-hn-samples 256 --mining-warmup 0 --lr 2e-3 --log-every 25
+	@echo "== Matching two photos with the bundled weights"
+	@bin/match data/demo/pair/a.jpg data/demo/pair/b.jpg --out build/demo
+	@echo "The picture: build/demo/matches.png"
 
 everything: deps  ## build the tests too
 	@$(call release,all)
