@@ -26,8 +26,8 @@ deps:  ## install what the build needs and does not find (EXTRA="clang" adds to 
 demo: all  ## train a small network for a minute, match two photos with the bundled weights
 	@rm -rf build/demo
 	@echo "== Training a network from scratch on twelve photos, for about a minute"
-	@bin/train --images data/demo/photos --out build/demo --iterations 250 --difficulty 0.5 \
-	  --num-hn-samples 256 --mining-warmup 0 --lr 2e-3 --log-every 25
+	@bin/train --images data/demo/photos --out build/demo --iterations 400 --difficulty 0.5 \
+	  --lr 2e-3 --log-every 40
 	@echo "== Matching two photos with the bundled weights"
 	@bin/match data/demo/pair/a.jpg data/demo/pair/b.jpg --out build/demo
 	@echo "The picture: build/demo/matches.png"

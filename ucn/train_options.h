@@ -15,8 +15,7 @@ struct TrainOptions {
   LossOptions loss{.num_hn_samples = 8192};
   std::string loss_name = "hardest";  ///< hardest, contrastive
   /// Mining the hardest of many pixels from the first step makes all features alike. So the pixels
-  /// searched grow, geometrically, from 64 to num_hn_samples over these steps (at most half of
-  /// all).
+  /// searched grow, geometrically, from 64 to num_hn_samples over these steps.
   int64_t mining_warmup = 2000;
   int64_t iterations = 10000;
   uint64_t seed = 0;

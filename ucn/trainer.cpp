@@ -96,7 +96,7 @@ double Trainer::learning_rate() const {
 int64_t Trainer::pixels_searched() const {
   constexpr double first = 64;
   const double all = double(options_.loss.num_hn_samples);
-  const int64_t steps = std::min(options_.mining_warmup, options_.iterations / 2);
+  const int64_t steps = options_.mining_warmup;
   if (iteration_ >= steps || all <= first) return options_.loss.num_hn_samples;
   return std::llround(first * std::pow(all / first, double(iteration_) / double(steps)));
 }
