@@ -236,7 +236,7 @@ void Var::backward(const Tensor& seed, bool retain) const {
   }
   require(value().numel() == 1, ErrorId::shape, "backward", "a result of ", shape(),
           " needs a seed of that shape; only a single element can do without");
-  walk(impl_->info, Tensor::full(shape(), 1, dtype()), retain);
+  walk(impl_->info, Tensor::full(shape(), 1, dtype(), device()), retain);
 }
 
 NoGrad::NoGrad() : before_(no_grad) { no_grad = true; }

@@ -24,39 +24,41 @@ double draw(const Sample::Input& input, Random& random) {
 
 }  // namespace
 
-std::vector<Var> draw_inputs(const Sample& sample, uint64_t seed, DType type, bool requires_grad) {
+std::vector<Var> draw_inputs(const Sample& sample, uint64_t seed, DType type, bool requires_grad,
+                             Device device) {
   Random random(seed);
   std::vector<Var> vars;
   for (const auto& input : sample.inputs) {
     Tensor t = Tensor::empty(input.shape, DType::f64);
     for (double& v : t.span<double>()) v = draw(input, random);
-    vars.emplace_back(t.to(type), requires_grad);
+    vars.emplace_back(t.to(type).to(device), requires_grad);
   }
   return vars;
 }
 
-GradcheckResult gradcheck(const Sample& sample, uint64_t seed, double h, double tolerance) {
-  const std::vector<Var> x = draw_inputs(sample, seed, DType::f64, true);
+GradcheckResult gradcheck(const Sample& sample, uint64_t seed, Device device, double h,
+                          double tolerance) {
+  const std::vector<Var> x = draw_inputs(sample, seed, DType::f64, true, device);
   const Var y = sample.run(x);
   Random random(seed, 1);
   const Tensor cotangent = random_normal(y.shape(), random, 0, 1, DType::f64);
   GradcheckResult result;
   if (!y.requires_grad()) return {false, INFINITY, "the result does not depend on the inputs"};
-  y.backward(cotangent);
+  y.backward(cotangent.to(device));
 
   // The derivative along `direction` of input i, a copy of whose values is moved.
   const auto compare = [&](size_t i, const Tensor& direction, const std::string& what) {
     const auto moved = [&](double step) {
       NoGrad no_grad;
       std::vector<Var> at = x;
-      Tensor t = x[i].value().clone();
+      Tensor t = x[i].value().to(Device::cpu).clone();
       for (int64_t k = 0; k < t.numel(); ++k)
         t.data<double>()[k] += step * direction.data<double>()[k];
-      at[i] = Var(t);
-      return dot(sample.run(at).value(), cotangent);
+      at[i] = Var(t.to(device));
+      return dot(sample.run(at).value().to(Device::cpu), cotangent);
     };
     const double numeric = (moved(h) - moved(-h)) / (2 * h);
-    const double analytic = x[i].grad().defined() ? dot(x[i].grad(), direction) : 0;
+    const double analytic = x[i].grad().defined() ? dot(x[i].grad().to(Device::cpu), direction) : 0;
     double error = std::fabs(numeric - analytic) / std::max(1.0, std::fabs(numeric));
     if (error != error) error = INFINITY;  // NaN, worse than any number
     result.worst = std::max(result.worst, error);

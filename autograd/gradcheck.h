@@ -15,11 +15,13 @@ struct GradcheckResult {
 };
 
 /// Draws the sample's inputs with `seed`, and compares each element's derivative (a random hundred
-/// and one random direction, for large inputs) with (f(x + h) - f(x - h)) / 2h.
-GradcheckResult gradcheck(const Sample& sample, uint64_t seed, double h = 1e-6,
-                          double tolerance = 1e-6);
+/// and one random direction, for large inputs) with (f(x + h) - f(x - h)) / 2h. The sample runs on
+/// `device`.
+GradcheckResult gradcheck(const Sample& sample, uint64_t seed, Device device = Device::cpu,
+                          double h = 1e-6, double tolerance = 1e-6);
 
 /// The inputs that gradcheck draws; also used by the other tests derived from the list.
-std::vector<Var> draw_inputs(const Sample& sample, uint64_t seed, DType type, bool requires_grad);
+std::vector<Var> draw_inputs(const Sample& sample, uint64_t seed, DType type, bool requires_grad,
+                             Device device = Device::cpu);
 
 }  // namespace cairn

@@ -1,5 +1,8 @@
 // The differentiable operations. Each has one file in autograd/ops/ with its formula and gradient.
-// All take f32 or f64; arguments of one call agree in type. Errors are those of the kernels.
+// All take f32 or f64; arguments of one call agree in type and device, but for constants (masks,
+// indices, positions), which are copied to where the others are. On the GPU, those of the network
+// (convolutions, norms, arithmetic, concat, crop) also take images in bf16; parameters and their
+// gradients are f32 then. Errors are those of the kernels.
 #pragma once
 
 #include <utility>

@@ -32,6 +32,7 @@ class Var {
   const Shape& shape() const { return value().shape(); }
   int64_t dim(int axis) const { return value().dim(axis); }
   DType dtype() const { return value().dtype(); }
+  Device device() const { return value().device(); }
   double item() const { return value().item(); }
 
   bool requires_grad() const;

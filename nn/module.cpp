@@ -57,18 +57,31 @@ std::vector<NamedTensor> Module::state() const {
   return all;
 }
 
-void Module::to(DType type) {
-  const auto is_float = [](const Tensor& t) {
-    return t.dtype() == DType::f32 || t.dtype() == DType::f64;
-  };
+template <class F>
+void Module::replace_each(F&& f) {
   visit("", [&](const std::string&, const Slot& s) {
     if (s.parameter) {
-      s.parameter->value_() = s.parameter->value().to(type);
+      s.parameter->value_() = f(s.parameter->value());
       s.parameter->zero_grad();
-    } else if (is_float(*s.buffer)) {
-      *s.buffer = s.buffer->to(type);
+    } else {
+      *s.buffer = f(*s.buffer);
     }
   });
+}
+
+void Module::to(DType type) {
+  replace_each([&](const Tensor& t) {
+    return t.dtype() == DType::f32 || t.dtype() == DType::f64 ? t.to(type) : t;
+  });
+}
+
+void Module::to(Device device) {
+  replace_each([&](const Tensor& t) { return t.dtype() == DType::i64 ? t : t.to(device); });
+}
+
+Device Module::device() const {
+  const auto all = parameters();
+  return all.empty() ? Device::cpu : all[0].var.device();
 }
 
 }  // namespace cairn::nn

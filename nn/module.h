@@ -47,6 +47,10 @@ class Module {
   /// Makes every parameter and buffer of another float type; integers stay, gradients are dropped.
   /// The Vars that parameters() gave remain the module's own, so optimisers may be made before.
   void to(DType type);
+  /// Moves every parameter and every buffer of floats to a device (counters stay on the CPU);
+  /// gradients are dropped, Vars remain as above.
+  void to(Device device);
+  Device device() const;  ///< where the first parameter is
 
   /// Calls f with every module below this one, depth first.
   void for_each(const std::function<void(Module&)>& f);
@@ -71,6 +75,8 @@ class Module {
   friend std::string summary(Module& module, const Shape& input);
   template <class F>
   void visit(const std::string& prefix, F&& f) const;
+  template <class F>
+  void replace_each(F&& f);
 
   struct Slot {
     std::string name;

@@ -1,11 +1,11 @@
 #include "nn/optim.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numbers>
 
 #include "tensor/kernels/elementwise/elementwise.h"
-#include "tensor/kernels/optimizer/optimizer.h"
 #include "tensor/kernels/reduce/reduce.h"
 
 namespace cairn::nn {
@@ -13,16 +13,20 @@ namespace cairn::nn {
 Optimizer::Optimizer(std::vector<NamedParameter> parameters, double rate)
     : lr(rate), parameters_(std::move(parameters)), memory_(parameters_.size()) {}
 
-void Optimizer::step() {
+void Optimizer::step(const Tensor& scale) {
+  std::vector<kernels::UpdateItem> items;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Var& p = parameters_[i].var;
     if (!p.grad().defined()) continue;
     Memory& memory = memory_[i];
     if (memory.steps++ == 0)
       for (size_t k = 0; k < moment_names().size(); ++k)
-        memory.moments.push_back(Tensor::zeros(p.shape(), p.dtype(), p.value().device()));
-    update(p.value_(), p.grad(), memory);
+        memory.moments.push_back(Tensor::zeros(p.shape(), p.dtype(), p.device()));
+    kernels::UpdateItem item{p.value_(), p.grad(), {}, memory.steps};
+    std::ranges::copy(memory.moments, item.moments);
+    items.push_back(std::move(item));
   }
+  update(items, scale);
 }
 
 void Optimizer::zero_grad() {
@@ -62,7 +66,8 @@ void Optimizer::load_state(const std::vector<NamedTensor>& state) {
     require(memory[i].steps >= 1, ErrorId::weights, "optimizer", "step.", name, " is ",
             memory[i].steps, ", but 1 or more is expected");
     for (const auto& moment : moment_names())
-      memory[i].moments.push_back(take(moment + "." + name, var.shape(), var.dtype()));
+      memory[i].moments.push_back(
+          take(moment + "." + name, var.shape(), var.dtype()).to(var.device()));
   }
   require(given.empty(), ErrorId::weights, "optimizer", "the state holds ", given.begin()->first,
           ", which this optimiser does not have");
@@ -81,10 +86,8 @@ class Sgd final : public Optimizer {
   }
 
  private:
-  void update(Tensor& p, const Tensor& grad, Memory& memory) override {
-    Tensor none;
-    kernels::sgd_(p, grad, memory.moments.empty() ? none : memory.moments[0],
-                  {lr, o_.momentum, o_.dampening, o_.weight_decay, o_.nesterov, memory.steps == 1});
+  void update(std::span<kernels::UpdateItem> items, const Tensor& scale) override {
+    kernels::sgd_(items, {lr, o_.momentum, o_.dampening, o_.weight_decay, o_.nesterov}, scale);
   }
   std::vector<std::string> moment_names() const override {
     return o_.momentum != 0 ? std::vector<std::string>{"momentum"} : std::vector<std::string>{};
@@ -102,9 +105,8 @@ class Adam final : public Optimizer {
   }
 
  private:
-  void update(Tensor& p, const Tensor& grad, Memory& memory) override {
-    kernels::adam_(p, grad, memory.moments[0], memory.moments[1],
-                   {lr, o_.beta1, o_.beta2, o_.eps, o_.weight_decay, o_.decoupled, memory.steps});
+  void update(std::span<kernels::UpdateItem> items, const Tensor& scale) override {
+    kernels::adam_(items, {lr, o_.beta1, o_.beta2, o_.eps, o_.weight_decay, o_.decoupled}, scale);
   }
   std::vector<std::string> moment_names() const override { return {"mean", "variance"}; }
   AdamOptions o_;
@@ -150,11 +152,15 @@ Schedule cosine_lr(double lr, int64_t total, int64_t warmup, double final_lr) {
   };
 }
 
-double clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm) {
-  double square = 0;
+Tensor grad_norm(const std::vector<NamedParameter>& parameters) {
+  std::vector<Tensor> grads;
   for (const auto& p : parameters)
-    if (p.var.grad().defined()) square += std::pow(kernels::norm(p.var.grad()), 2);
-  const double norm = std::sqrt(square);
+    if (p.var.grad().defined()) grads.push_back(p.var.grad());
+  return kernels::sqrt(kernels::square_sum(grads));
+}
+
+double clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm) {
+  const double norm = grad_norm(parameters).item();
   if (norm > max_norm && std::isfinite(norm))
     for (const auto& p : parameters)
       if (Var v = p.var; v.grad().defined())

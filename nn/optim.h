@@ -3,10 +3,12 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "nn/module.h"
+#include "tensor/kernels/optimizer/optimizer.h"
 
 namespace cairn::nn {
 
@@ -16,8 +18,9 @@ class Optimizer {
   Optimizer(std::vector<NamedParameter> parameters, double lr);
   virtual ~Optimizer() = default;
 
-  /// One step at the present `lr`.
-  void step();
+  /// One step at the present `lr`. `scale`, one f64 element where the parameters are (undefined:
+  /// 1), multiplies every gradient; if it is not finite, no parameter and no moment changes.
+  void step(const Tensor& scale = {});
   void zero_grad();
 
   /// Everything that a resumed run needs besides the parameters: for each parameter that was ever
@@ -35,8 +38,7 @@ class Optimizer {
     int64_t steps = 0;            // its own, for it may have had no gradient in some
     std::vector<Tensor> moments;  // one for each of moment_names(), zeros at first
   };
-  /// Updates one parameter; memory.steps is 1 during its first update.
-  virtual void update(Tensor& p, const Tensor& grad, Memory& memory) = 0;
+  virtual void update(std::span<kernels::UpdateItem> items, const Tensor& scale) = 0;
   virtual std::vector<std::string> moment_names() const = 0;
 
  private:
@@ -69,6 +71,8 @@ Schedule step_lr(double lr, double gamma, int64_t step_size);  ///< lr gamma^flo
 /// `total`, where it stays.
 Schedule cosine_lr(double lr, int64_t total, int64_t warmup = 0, double final_lr = 0);
 
+/// The joint L2 norm of all gradients: one f64 element where they are; nothing waits for it.
+Tensor grad_norm(const std::vector<NamedParameter>& parameters);
 /// Scales all gradients so that their joint L2 norm is at most max_norm; returns the norm before. A
 /// norm that is not finite is returned, and changes nothing.
 double clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm);

@@ -175,8 +175,10 @@ void save_safetensors(const std::string& path, const TensorFile& file) {
 
 std::vector<NamedTensor> export_state(const Module& module) {
   auto state = module.state();
-  for (auto& s : state)
-    s.tensor = s.tensor.rank() == 4 ? kernels::permute(s.tensor, {0, 3, 1, 2}) : s.tensor.clone();
+  for (auto& s : state) {
+    const Tensor t = s.tensor.to(Device::cpu);
+    s.tensor = t.rank() == 4 ? kernels::permute(t, {0, 3, 1, 2}) : t.clone();
+  }
   return state;
 }
 
@@ -204,9 +206,7 @@ void import_state(Module& module, const std::vector<NamedTensor>& given,
   for (const auto& g : given)
     if (std::ranges::find(state, g.name, &NamedTensor::name) == state.end())
       fail("layer ", g.name, " (", g.tensor.shape(), ") is not in the model");
-  for (size_t i = 0; i < state.size(); ++i)
-    if (sources[i].nbytes())
-      std::memcpy(state[i].tensor.raw(), sources[i].raw(), size_t(sources[i].nbytes()));
+  for (size_t i = 0; i < state.size(); ++i) state[i].tensor.assign_(sources[i]);
 }
 
 }  // namespace cairn::nn

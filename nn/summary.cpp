@@ -59,7 +59,8 @@ std::string summary(Module& module, const Shape& input) {
   module.eval();
   NoGrad no_grad;
   const auto parameters = module.parameters();
-  module(Tensor::zeros(input, parameters.empty() ? DType::f32 : parameters[0].var.dtype()));
+  module(Tensor::zeros(input, parameters.empty() ? DType::f32 : parameters[0].var.dtype(),
+                       module.device()));
 
   std::map<std::string, int64_t> count;  // parameters by layer
   for (const auto& [name, var] : parameters) {

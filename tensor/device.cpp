@@ -5,12 +5,11 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "tensor/cuda/runtime.h"
 #include "tensor/error.h"
 
 namespace cairn {
 namespace {
-
-constexpr int64_t alignment = 64;
 
 // Under AddressSanitizer every block comes from and goes back to the system, so that a use after
 // free is seen.
@@ -26,12 +25,23 @@ constexpr bool keep_freed_blocks = true;
 constexpr bool keep_freed_blocks = true;
 #endif
 
+/// Where a device's blocks come from and go back to.
+struct Source {
+  const char* name;
+  int64_t alignment;
+  void* (*allocate)(int64_t bytes);  // nullptr: there is none left
+  void (*release)(void* block);
+};
+
 class CachingAllocator {
  public:
+  explicit CachingAllocator(const Source& source) : source_(source) {}
+
   void* allocate(int64_t bytes) {
     require(bytes >= 0 && bytes < (int64_t(1) << 62), ErrorId::memory, "allocate", "a block of ",
             bytes, " bytes was asked for");
-    const int64_t size = (bytes + alignment - 1) / alignment * alignment;
+    const int64_t unit = source_.alignment;
+    const int64_t size = std::max(unit, (bytes + unit - 1) / unit * unit);
     std::lock_guard lock(mutex_);
     // A cached block serves when it wastes less than half of itself.
     auto it = free_.lower_bound(size);
@@ -44,14 +54,14 @@ class CachingAllocator {
       free_.erase(it);
     } else {
       trim(std::max(2 * most_live_ - stats_.live - size, stats_.live + size));
-      block = system_allocate(size);
+      block = source_.allocate(size);
       if (!block) {  // memory in the cache may be of the wrong size: return it and try again
         flush();
-        block = system_allocate(size);
+        block = source_.allocate(size);
       }
       require(block != nullptr, ErrorId::memory, "allocate", "no memory for ", bytes,
-              " bytes on the CPU (", stats_.live, " bytes live, ", stats_.cached, " cached, peak ",
-              stats_.peak, ")");
+              " bytes on the ", source_.name, " (", stats_.live, " bytes live, ", stats_.cached,
+              " cached, peak ", stats_.peak, largest_live(), ")");
     }
     sizes_[block] = got;
     stats_.live += got;
@@ -70,7 +80,7 @@ class CachingAllocator {
       free_.emplace(size, block);
       stats_.cached += size;
     } else {
-      std::free(block);
+      source_.release(block);
     }
   }
 
@@ -89,21 +99,30 @@ class CachingAllocator {
   }
 
  private:
-  static void* system_allocate(int64_t size) {
-    return std::aligned_alloc(size_t(alignment), size_t(std::max(size, alignment)));
+  /// "; the largest live blocks: 3 of 78643200 bytes, ..."
+  std::string largest_live() const {
+    std::map<int64_t, int, std::greater<>> counts;
+    for (const auto& [block, size] : sizes_) ++counts[size];
+    std::string text;
+    int shown = 0;
+    for (auto it = counts.begin(); it != counts.end() && shown < 4; ++it, ++shown)
+      text += cat(shown ? ", " : "; the largest live blocks: ", it->second, " of ", it->first,
+                  " bytes");
+    return text;
   }
   /// Sizes that come once (a folder of photos, say) must not pile up: cached blocks go, largest
   /// first, until at most `budget` bytes are left.
   void trim(int64_t budget) {
     while (stats_.cached > budget) {
       const auto largest = std::prev(free_.end());
-      std::free(largest->second);
+      source_.release(largest->second);
       stats_.cached -= largest->first;
       free_.erase(largest);
     }
   }
   void flush() { trim(0); }
 
+  const Source source_;
   std::mutex mutex_;
   std::multimap<int64_t, void*> free_;
   std::unordered_map<void*, int64_t> sizes_;
@@ -111,12 +130,18 @@ class CachingAllocator {
   int64_t most_live_ = 0;  // since the cache was emptied; stats_.peak may be reset
 };
 
+constexpr Source cpu_source{"CPU", 64,
+                            [](int64_t bytes) { return std::aligned_alloc(64, size_t(bytes)); },
+                            [](void* block) { std::free(block); }};
+constexpr Source cuda_source{"GPU", 256, cuda::system_allocate, cuda::system_free};
+
 // Never destroyed: tensors with static storage may outlive any other static object.
 CachingAllocator& allocator(Device device) {
-  require(device == Device::cpu, ErrorId::device, "device",
-          "this program was built without CUDA, so there is no device 'cuda'");
-  static auto* cpu = new CachingAllocator;
-  return *cpu;
+  static auto* const cpu = new CachingAllocator(cpu_source);
+  if (device == Device::cpu) return *cpu;
+  require(cuda::unavailable().empty(), ErrorId::device, "device", cuda::unavailable());
+  static auto* const gpu = new CachingAllocator(cuda_source);
+  return *gpu;
 }
 
 }  // namespace

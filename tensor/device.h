@@ -24,10 +24,10 @@ void reset_peak_memory(Device device);
 /// Gives cached blocks back to the system.
 void empty_cache(Device device);
 
-/// 64-byte aligned memory; a freed block of nearly the same size is reused, and what is
-/// kept never makes live + cached exceed twice the most that was ever live. Thread-safe.
-/// Throws ErrorId::memory, naming live, cached and peak bytes, when there is none, and
-/// ErrorId::device when this build does not have the device.
+/// Memory aligned to 64 bytes (256 on the GPU); a freed block of nearly the same size is reused,
+/// and what is kept never makes live + cached exceed twice the most that was ever live.
+/// Thread-safe. Throws ErrorId::memory, naming live, cached and peak bytes and the largest live
+/// blocks, when there is none, and ErrorId::device, saying why, when the device cannot be used.
 void* allocate(Device device, int64_t bytes);
 void release(Device device, void* block) noexcept;
 

@@ -23,14 +23,14 @@ struct f16_t {
 
 /// The upper half of a float, stored only. Conversions round to nearest even.
 struct bf16_t {
-  uint16_t bits = 0;
-  bf16_t() = default;
-  explicit bf16_t(float value) {
-    const uint32_t u = std::bit_cast<uint32_t>(value);
-    bits = value != value ? uint16_t((u >> 16) | 0x40)
-                          : uint16_t((u + 0x7fff + ((u >> 16) & 1)) >> 16);
-  }
-  explicit operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
+  uint16_t bits;
+  bf16_t() = default;  // constexpr below: the GPU's compiler takes such functions too
+  constexpr explicit bf16_t(float value)
+      : bits(value != value ? uint16_t((std::bit_cast<uint32_t>(value) >> 16) | 0x40)
+                            : uint16_t((std::bit_cast<uint32_t>(value) + 0x7fff +
+                                        ((std::bit_cast<uint32_t>(value) >> 16) & 1)) >>
+                                       16)) {}
+  constexpr explicit operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
 };
 
 int64_t item_size(DType type);
@@ -57,6 +57,9 @@ constexpr DType dtype_of() {
     return DType::u8;
   }
 }
+
+/// What results are summed and stored in where digits count: bf16 is computed in f32.
+inline DType compute_dtype(DType type) { return type == DType::bf16 ? DType::f32 : type; }
 
 /// Calls f.operator()<float>() or <double>(); throws ErrorId::dtype for any other type.
 template <class F>

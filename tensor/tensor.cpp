@@ -5,6 +5,9 @@
 #include <cstring>
 #include <utility>
 
+#include "tensor/cuda/runtime.h"
+#include "tensor/kernels/convert/cuda.h"
+
 namespace cairn {
 
 Tensor Tensor::empty(const Shape& shape, DType type, Device device) {
@@ -23,12 +26,17 @@ Tensor Tensor::empty(const Shape& shape, DType type, Device device) {
 
 Tensor Tensor::zeros(const Shape& shape, DType type, Device device) {
   Tensor t = empty(shape, type, device);
-  if (t.numel_) std::memset(t.raw(), 0, size_t(t.nbytes()));
+  if (t.numel_ == 0) return t;
+  if (device == Device::cuda)
+    cuda::fill_bytes(t.device_raw(), 0, t.nbytes());
+  else
+    std::memset(t.raw(), 0, size_t(t.nbytes()));
   return t;
 }
 
 Tensor Tensor::full(const Shape& shape, double value, DType type, Device device) {
-  Tensor t = empty(shape, type, device);
+  if (device != Device::cpu) return full(shape, value, type).to(device);
+  Tensor t = empty(shape, type);
   dispatch_all(type, [&]<class T>() {
     if constexpr (std::is_arithmetic_v<T>)
       std::ranges::fill(t.span<T>(), T(value));
@@ -48,20 +56,40 @@ Tensor Tensor::from(const Shape& shape, std::span<const T> values) {
 }
 
 template <class T>
-const T* Tensor::data() const {
+const T* Tensor::device_data() const {
   require(defined(), ErrorId::argument, "tensor", "an undefined tensor has no data");
   require(dtype_ == dtype_of<T>(), ErrorId::dtype, "tensor", "the elements are ", dtype_, ", not ",
           dtype_of<T>());
   return static_cast<const T*>(storage_.get());
 }
 template <class T>
+T* Tensor::device_data() {
+  return const_cast<T*>(std::as_const(*this).device_data<T>());
+}
+
+const void* Tensor::raw() const {
+  require(device_ == Device::cpu, ErrorId::device, "tensor",
+          "the elements are on the GPU. Hint: to(Device::cpu) copies them");
+  return storage_.get();
+}
+void* Tensor::raw() { return const_cast<void*>(std::as_const(*this).raw()); }
+
+template <class T>
+const T* Tensor::data() const {
+  const T* p = device_data<T>();
+  raw();  // is it on the CPU?
+  return p;
+}
+template <class T>
 T* Tensor::data() {
   return const_cast<T*>(std::as_const(*this).data<T>());
 }
 
-#define CAIRN_INSTANTIATE(T)                 \
-  template const T* Tensor::data<T>() const; \
-  template T* Tensor::data<T>();             \
+#define CAIRN_INSTANTIATE(T)                        \
+  template const T* Tensor::data<T>() const;        \
+  template T* Tensor::data<T>();                    \
+  template const T* Tensor::device_data<T>() const; \
+  template T* Tensor::device_data<T>();             \
   template Tensor Tensor::from(const Shape&, std::span<const T>);
 CAIRN_INSTANTIATE(float)
 CAIRN_INSTANTIATE(double)
@@ -114,6 +142,10 @@ To convert(From value) {
 Tensor Tensor::to(DType type) const {
   if (type == dtype_) return *this;
   Tensor t = empty(shape_, type, device_);
+  if (on_gpu()) {
+    kernels::cuda::convert(*this, t);
+    return t;
+  }
   dispatch_all(dtype_, [&]<class From>() {
     dispatch_all(type, [&]<class To>() {
       std::ranges::transform(span<From>(), t.data<To>(), convert<To, From>);
@@ -122,29 +154,52 @@ Tensor Tensor::to(DType type) const {
   return t;
 }
 
+void Tensor::assign_(const Tensor& from) {
+  require(from.dtype_ == dtype_ && from.shape_ == shape_, ErrorId::shape, "assign_",
+          "the elements are ", shape_, " ", dtype_, ", those given ", from.shape_, " ",
+          from.dtype_);
+  if (numel_ == 0) return;
+  if (!on_gpu() && !from.on_gpu())
+    std::memcpy(device_raw(), from.device_raw(), size_t(nbytes()));
+  else if (!from.on_gpu())
+    cuda::copy_to_device(device_raw(), from.device_raw(), nbytes());
+  else if (!on_gpu())
+    cuda::copy_to_host(device_raw(), from.device_raw(), nbytes());
+  else
+    cuda::copy_on_device(device_raw(), from.device_raw(), nbytes());
+}
+
 Tensor Tensor::to(Device device) const {
   if (device == device_) return *this;
-  return empty(shape_, dtype_, device);  // throws: this build has one device
+  Tensor t = empty(shape_, dtype_, device);
+  t.assign_(*this);
+  return t;
 }
 
 Tensor Tensor::clone() const {
   if (!defined()) return {};
   Tensor t = empty(shape_, dtype_, device_);
-  if (numel_) std::memcpy(t.raw(), raw(), size_t(nbytes()));
+  t.assign_(*this);
   return t;
 }
 
 double Tensor::item() const {
   require(numel_ == 1, ErrorId::shape, "item", "the tensor has ", numel_, " elements, not one");
-  return to(DType::f64).data<double>()[0];
+  return to(Device::cpu).to(DType::f64).data<double>()[0];
 }
 
 std::vector<double> Tensor::to_vector() const {
-  const Tensor t = to(DType::f64);
+  const Tensor t = to(Device::cpu).to(DType::f64);
   return {t.span<double>().begin(), t.span<double>().end()};
 }
 
+void require_same_device(std::string_view op, const Tensor& a, const Tensor& b) {
+  require(a.device() == b.device(), ErrorId::device, op, "the operands are on ", a.device(),
+          " and ", b.device());
+}
+
 void require_same_dtype(std::string_view op, const Tensor& a, const Tensor& b) {
+  require_same_device(op, a, b);
   require(a.dtype() == b.dtype(), ErrorId::dtype, op, "the operands are ", a.dtype(), " and ",
           b.dtype());
 }

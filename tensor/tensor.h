@@ -41,11 +41,14 @@ class Tensor {
   int64_t nbytes() const { return numel_ * item_size(dtype_); }
   DType dtype() const { return dtype_; }
   Device device() const { return device_; }
+  bool on_gpu() const { return device_ == Device::cuda; }
   /// True when no other tensor shares these bytes.
   bool unique() const { return storage_.use_count() == 1; }
   bool same_storage(const Tensor& other) const { return storage_ == other.storage_; }
 
-  /// The elements, row-major. Throws ErrorId::dtype when T is not the element type.
+  /// The elements, row-major, for code that runs on the CPU. Throws ErrorId::dtype when T is not
+  /// the element type, and ErrorId::device when they are on the GPU: copy them with
+  /// to(Device::cpu).
   template <class T>
   const T* data() const;
   template <class T>
@@ -58,16 +61,26 @@ class Tensor {
   std::span<T> span() {
     return {data<T>(), size_t(numel_)};
   }
-  const void* raw() const { return storage_.get(); }
-  void* raw() { return storage_.get(); }
+  const void* raw() const;  ///< as data(), whatever the type
+  void* raw();
+  /// Where the elements are on whichever device, for its kernels. Throws ErrorId::dtype.
+  template <class T>
+  const T* device_data() const;
+  template <class T>
+  T* device_data();
+  const void* device_raw() const { return storage_.get(); }
+  void* device_raw() { return storage_.get(); }
 
   /// The same elements under another shape of as many elements; one extent may be -1.
   Tensor reshape(std::initializer_list<int64_t> dims) const;
   Tensor reshape(const Shape& shape) const;
   /// Each element converted (to u8: rounded and clamped); this tensor itself if nothing changes.
   Tensor to(DType type) const;
+  /// The same elements on another device; this tensor itself if it is there.
   Tensor to(Device device) const;
   Tensor clone() const;
+  /// Takes the elements of a tensor of the same shape and type, on whichever device.
+  void assign_(const Tensor& from);
   /// The only element of a one-element tensor, whatever its type.
   double item() const;
   /// All elements as doubles, for tests and printing.
@@ -81,8 +94,11 @@ class Tensor {
   Device device_ = Device::cpu;
 };
 
-/// Throws ErrorId::dtype / ErrorId::shape, naming the operation, unless the two agree.
+/// Throws ErrorId::device, naming the operation, unless the two are on one device.
+void require_same_device(std::string_view op, const Tensor& a, const Tensor& b);
+/// The same for the element type, and the device.
 void require_same_dtype(std::string_view op, const Tensor& a, const Tensor& b);
+/// Throws ErrorId::shape, naming the operation, unless the two agree.
 void require_same_shape(std::string_view op, const Tensor& a, const Tensor& b);
 
 }  // namespace cairn

@@ -11,8 +11,8 @@ namespace cairn::ucn {
 
 using Metadata = std::map<std::string, std::string>;
 
-/// The network's configuration as metadata (model, inputs, outputs, normalize, statistics), and back. Reading
-/// throws ErrorId::weights when something is absent or unknown.
+/// The network's configuration as metadata (model, inputs, outputs, normalize, statistics), and
+/// back. Reading throws ErrorId::weights when something is absent or unknown.
 Metadata describe(const ResUNetConfig& config);
 ResUNetConfig config_from(const Metadata& metadata, const std::string& origin);
 

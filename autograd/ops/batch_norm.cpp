@@ -3,7 +3,6 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
 #include "tensor/kernels/batch_norm/batch_norm.h"
-#include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/random.h"
 
 namespace cairn {
@@ -18,14 +17,16 @@ struct BatchNorm {
 
   Tensor forward(Saved& s, Inputs in) const {
     const Tensor &x = in[0], &gamma = in[1], &beta = in[2];
-    kernels::BatchMoments moments{state.running_mean, state.running_var};
-    if (state.training) moments = kernels::batch_moments(x);
-    const auto& [mean, variance] = moments;
-    const Tensor invstd = kernels::inverse_deviation(variance, state.eps);
+    kernels::BatchMoments moments;
+    if (state.training)
+      moments = kernels::batch_moments(x, state.eps);
+    else
+      moments = {state.running_mean, state.running_var,
+                 kernels::inverse_deviation(state.running_var, state.eps)};
+    const auto& [mean, variance, invstd] = moments;
     const Tensor y =
         kernels::batch_norm(x, gamma, beta, mean, invstd, residual ? in[3] : Tensor(), relu);
-    if (state.training)
-      update_running(mean, variance, x.numel() / std::max<int64_t>(1, mean.numel()));
+    if (state.training) update_running(moments, x.numel() / std::max<int64_t>(1, mean.numel()));
     // A copy of the running mean, because a later training step changes it in place.
     s.keep(x, gamma, state.training ? mean : mean.clone(), invstd, relu ? y : Tensor());
     return y;
@@ -37,13 +38,11 @@ struct BatchNorm {
     if (residual) grads.push_back(g.dresidual);
     return grads;
   }
-  void update_running(const Tensor& mean, const Tensor& variance, int64_t count) const {
+  void update_running(const kernels::BatchMoments& moments, int64_t count) const {
     if (count == 0 || !state.running_mean.defined()) return;
     const double unbiased = double(count) / double(std::max<int64_t>(1, count - 1));
     Tensor running_mean = state.running_mean, running_var = state.running_var;  // shared storage
-    kernels::axpy_(running_mean, state.momentum, kernels::sub(mean, running_mean));
-    kernels::axpy_(running_var, state.momentum,
-                   kernels::sub(kernels::affine(variance, unbiased, 0), running_var));
+    kernels::update_running_(running_mean, running_var, moments, state.momentum, unbiased);
   }
   static Samples samples() {
     const auto with = [](bool training, bool relu) {
@@ -51,8 +50,11 @@ struct BatchNorm {
         const int64_t c = v[0].dim(-1);
         Random random(1);
         BatchNormState state;
-        state.running_mean = random_uniform({c}, random, -0.2, 0.2, v[0].dtype());
-        state.running_var = random_uniform({c}, random, 0.5, 1.5, v[0].dtype());
+        const auto running = [&](double lo, double hi) {
+          return random_uniform({c}, random, lo, hi, v[0].dtype()).to(v[0].device());
+        };
+        state.running_mean = running(-0.2, 0.2);
+        state.running_var = running(0.5, 1.5);
         state.training = training;
         return batch_norm(v[0], v[1], v[2], state, v.size() > 3 ? v[3] : Var(), relu);
       };

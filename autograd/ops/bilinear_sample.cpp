@@ -34,7 +34,7 @@ struct BilinearSample {
 
 CAIRN_REGISTER_OP(BilinearSample)
 Var bilinear_sample(const Var& x, const Tensor& positions) {
-  return apply(BilinearSample{positions}, {x});
+  return apply(BilinearSample{positions.to(x.device())}, {x});
 }
 
 }  // namespace cairn

@@ -1,5 +1,6 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
+#include "autograd/ops/rounded.h"
 #include "tensor/kernels/reduce/reduce.h"
 
 namespace cairn {
@@ -12,8 +13,9 @@ struct Conv2d {
   Conv2dGeometry g;
 
   Tensor forward(Saved& s, Inputs x) const {
-    s.keep(x[0], x[1]);
-    return kernels::conv2d(x[0], x[1], g, {x.size() > 2 ? x[2] : Tensor(), {}, false});
+    const Tensor w = rounded(x[1], x[0]);
+    s.keep(x[0], w);
+    return kernels::conv2d(x[0], w, g, {x.size() > 2 ? rounded(x[2], x[0]) : Tensor(), {}, false});
   }
   Grads backward(const Saved& s, const Tensor& dy) const {
     const bool bias = s.inputs() > 2;

@@ -2,6 +2,7 @@
 
 #include "autograd/op.h"
 #include "autograd/ops.h"
+#include "autograd/ops/rounded.h"
 
 namespace cairn {
 namespace {
@@ -13,7 +14,7 @@ struct ConvTranspose2d {
   Conv2dGeometry g;
 
   Tensor forward(Saved& s, Inputs in) const {
-    const Tensor &x = in[0], &w = in[1];
+    const Tensor &x = in[0], w = rounded(in[1], x);
     require_same_dtype(name, x, w);
     require(x.rank() == 4 && w.rank() == 4 && x.dim(3) == w.dim(0), ErrorId::shape, name,
             "the input ", x.shape(), " and the weight ", w.shape(),

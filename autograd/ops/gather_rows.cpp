@@ -30,6 +30,8 @@ struct GatherRows {
 }  // namespace
 
 CAIRN_REGISTER_OP(GatherRows)
-Var gather_rows(const Var& x, const Tensor& index) { return apply(GatherRows{index}, {x}); }
+Var gather_rows(const Var& x, const Tensor& index) {
+  return apply(GatherRows{index.to(x.device())}, {x});
+}
 
 }  // namespace cairn

@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <cmath>
 
 #include "autograd/op.h"
 #include "autograd/ops.h"
@@ -16,8 +16,8 @@ struct MaskedMean {
   Tensor forward(Saved& s, Inputs x) const {
     require_same_shape(name, x[0], mask);
     const Tensor chosen = kernels::clamp(mask.to(x[0].dtype()), 0, 1);
-    const double count = kernels::sum(chosen).item();
-    const Tensor weight = kernels::affine(chosen, 1 / std::max(count, 1.0), 0);
+    const Tensor count = kernels::clamp(kernels::sum(chosen), 1, INFINITY);
+    const Tensor weight = kernels::div(chosen, count);
     s.keep(weight);
     // Selecting, not multiplying: a masked NaN must not reach the sum.
     return kernels::sum(kernels::mul(kernels::relu_backward(weight, x[0]), weight));
@@ -39,6 +39,8 @@ struct MaskedMean {
 }  // namespace
 
 CAIRN_REGISTER_OP(MaskedMean)
-Var masked_mean(const Var& x, const Tensor& mask) { return apply(MaskedMean{mask}, {x}); }
+Var masked_mean(const Var& x, const Tensor& mask) {
+  return apply(MaskedMean{mask.to(x.device())}, {x});
+}
 
 }  // namespace cairn

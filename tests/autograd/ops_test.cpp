@@ -7,36 +7,10 @@
 
 #include "autograd/gradcheck.h"
 #include "tensor/parallel.h"
-#include "tensor/random.h"
+#include "tests/autograd/samples.h"
 #include "tests/compare.h"
 
 using namespace cairn;
-
-namespace {
-
-template <class F>
-void for_each_sample(F&& f) {
-  for (const OpEntry& op : all_ops())
-    for (const Sample& sample : op.samples()) {
-      CAPTURE(op.name);
-      CAPTURE(sample.label);
-      f(op, sample);
-    }
-}
-
-/// The result and all gradients, for a cotangent drawn with the seed.
-std::vector<Tensor> run_both_ways(const Sample& sample, uint64_t seed, DType type) {
-  const auto x = draw_inputs(sample, seed, type, true);
-  const Var y = sample.run(x);
-  Random random(seed, 1);
-  y.backward(random_normal(y.shape(), random, 0, 1, type));
-  std::vector<Tensor> all = {y.value()};
-  for (const Var& v : x)
-    all.push_back(v.grad().defined() ? v.grad() : Tensor::zeros(v.shape(), type));
-  return all;
-}
-
-}  // namespace
 
 TEST_CASE("the list names every op once, and every op has samples") {
   std::set<std::string> names;

@@ -21,7 +21,8 @@ TEST_CASE("sgd_: three steps of the rule, in every variant") {
           std::vector<double> rp = p.to_vector(), rv(size_t(n), 0.0);
           for (int step = 0; step < 3; ++step) {
             const Tensor grad = normal({n}, type, uint64_t(2 + step));
-            kernels::sgd_(p, grad, v, {lr, momentum, dampening, decay, nesterov, step == 0});
+            kernels::UpdateItem item{p, grad, {v}, step + 1};
+            kernels::sgd_({&item, 1}, {lr, momentum, dampening, decay, nesterov});
             for (size_t i = 0; i < rp.size(); ++i) {
               const double g = grad.to_vector()[i] + decay * rp[i];
               rv[i] = step == 0 ? g : momentum * rv[i] + (1 - dampening) * g;
@@ -50,7 +51,8 @@ TEST_CASE("adam_: three steps of the rule, coupled and decoupled") {
           std::vector<double> rp = p.to_vector(), rm(size_t(n), 0.0), rv(size_t(n), 0.0);
           for (int t = 1; t <= 3; ++t) {
             const Tensor grad = normal({n}, type, uint64_t(1 + t));
-            kernels::adam_(p, grad, m, v, {lr, b1, b2, eps, decay, decoupled, t});
+            kernels::UpdateItem item{p, grad, {m, v}, t};
+            kernels::adam_({&item, 1}, {lr, b1, b2, eps, decay, decoupled});
             for (size_t i = 0; i < rp.size(); ++i) {
               double g = grad.to_vector()[i];
               if (decoupled)
@@ -74,22 +76,43 @@ TEST_CASE("optimizer: equal bits at any thread count") {
   const Tensor start = normal({50001}, DType::f32, 1), grad = normal({50001}, DType::f32, 2);
   CHECK(same_at_any_thread_count([&] {
     Tensor p = start.clone(), v = grad.clone();
-    kernels::sgd_(p, grad, v, {0.1, 0.9, 0, 0.01, true, false});
+    kernels::UpdateItem item{p, grad, {v}, 2};
+    kernels::sgd_({&item, 1}, {0.1, 0.9, 0, 0.01, true});
     return p;
   }));
   CHECK(same_at_any_thread_count([&] {
     Tensor p = start.clone(), m = grad.clone(), v = Tensor::full({50001}, 1);
-    kernels::adam_(p, grad, m, v, {0.1, 0.9, 0.99, 1e-8, 0.01, true, 7});
+    kernels::UpdateItem item{p, grad, {m, v}, 7};
+    kernels::adam_({&item, 1}, {0.1, 0.9, 0.99, 1e-8, 0.01, true});
     return p;
   }));
 }
 
+TEST_CASE("optimizer: the scale multiplies gradients; a step that is not finite changes nothing") {
+  const kernels::SgdRule rule{0.5, 0.9, 0, 0, false};
+  Tensor p = Tensor::full({5}, 3), v = Tensor::zeros({5});
+  kernels::UpdateItem item{p, Tensor::full({5}, 8), {v}, 1};
+  kernels::sgd_({&item, 1}, rule, Tensor::scalar(0.25, DType::f64));
+  CHECK(p.to_vector() == std::vector<double>(5, 3 - 0.5 * 2));
+  CHECK(v.to_vector() == std::vector<double>(5, 2));
+  for (double bad : {double(NAN), double(INFINITY)}) {
+    kernels::sgd_({&item, 1}, rule, Tensor::scalar(bad, DType::f64));
+    CHECK(p.to_vector() == std::vector<double>(5, 2));
+    CHECK(v.to_vector() == std::vector<double>(5, 2));
+  }
+}
+
 TEST_CASE("optimizer: errors name what does not fit") {
-  Tensor p = Tensor::zeros({3}), none, m = Tensor::zeros({3}), v = Tensor::zeros({3});
-  const kernels::SgdRule sgd{0.1, 0, 0, 0, false, true};
-  CHECK(error_of([&] { kernels::sgd_(p, Tensor::zeros({4}), none, sgd); }) ==
-        "sgd_: the operands are 3 and 4");
+  Tensor p = Tensor::zeros({3}), m = Tensor::zeros({3}), v = Tensor::zeros({3});
+  const auto sgd = [&](const Tensor& grad, const Tensor& scale) {
+    kernels::UpdateItem item{p, grad, {}, 1};
+    kernels::sgd_({&item, 1}, {0.1, 0, 0, 0, false}, scale);
+  };
+  CHECK(error_of([&] { sgd(Tensor::zeros({4}), {}); }) == "sgd_: the operands are 3 and 4");
+  CHECK(error_of([&] { sgd(p, Tensor::zeros({2}, DType::f64)); }) ==
+        "sgd_: the gradients' scale is 2 f64, not one f64");
   CHECK(error_of([&] {
-          kernels::adam_(p, m, m, v, {0.1, 0.9, 0.99, 1e-8, 0, false, 0});
+          kernels::UpdateItem item{p, m, {m, v}, 0};
+          kernels::adam_({&item, 1}, {0.1, 0.9, 0.99, 1e-8, 0, false});
         }) == "adam_: steps count from 1, this one is 0");
 }

@@ -3,7 +3,8 @@
 //
 //   z = gamma (x - mean) invstd + beta,   y = relu?(z + residual?)
 //
-// x, residual, y are M x C (any leading axes); gamma, beta, mean, invstd have C elements.
+// x, residual, y are M x C (any leading axes); gamma, beta, mean, invstd have C elements. On the
+// GPU the former may be bf16; the latter are f32 then.
 #pragma once
 
 #include "tensor/tensor.h"
@@ -12,14 +13,20 @@ namespace cairn::kernels {
 
 struct BatchMoments {
   Tensor mean, variance;  ///< per channel; the variance is the biased one (divided by M)
+  Tensor invstd;          ///< 1 / sqrt(variance + eps)
 };
 
 /// Mean and variance of each channel; accurate also when |mean| >> deviation. Equal bits at any
 /// thread count. With M = 0 both are zero.
-BatchMoments batch_moments(const Tensor& x);
+BatchMoments batch_moments(const Tensor& x, double eps = 1e-5);
 
 /// 1 / sqrt(variance + eps).
 Tensor inverse_deviation(const Tensor& variance, double eps);
+
+/// running += momentum (batch - running), in place; `unbiased` is the factor that makes the
+/// variance so.
+void update_running_(Tensor& running_mean, Tensor& running_var, const BatchMoments& moments,
+                     double momentum, double unbiased);
 
 /// y as above; `residual` may be undefined.
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
@@ -40,8 +47,21 @@ BatchNormGrads batch_norm_backward(const Tensor& dy, const Tensor& x, const Tens
                                    const Tensor& gamma, const Tensor& mean, const Tensor& invstd,
                                    bool relu, bool batch_statistics, bool want_residual);
 
+// On the GPU; operands are checked by the functions above.
+namespace cuda {
+BatchMoments batch_moments(const Tensor& x, double eps);
+Tensor inverse_deviation(const Tensor& variance, double eps);
+void update_running_(Tensor& running_mean, Tensor& running_var, const BatchMoments& moments,
+                     double momentum, double unbiased);
+Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                  const Tensor& invstd, const Tensor& residual, bool relu);
+BatchNormGrads batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& y,
+                                   const Tensor& gamma, const Tensor& mean, const Tensor& invstd,
+                                   bool relu, bool batch_statistics, bool want_residual);
+}  // namespace cuda
+
 namespace reference {
-BatchMoments batch_moments(const Tensor& x);
+BatchMoments batch_moments(const Tensor& x, double eps = 1e-5);
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                   const Tensor& invstd, const Tensor& residual, bool relu);
 BatchNormGrads batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& y,

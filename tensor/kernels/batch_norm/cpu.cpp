@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tensor/kernels/batch_norm/batch_norm.h"
+#include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/kernels/loops-inl.h"
 #include "tensor/parallel.h"
 
@@ -192,7 +193,9 @@ Extent extent_of(const char* op, const Tensor& x) {
 }
 
 void require_channels(const char* op, const char* what, const Tensor& t, const Tensor& x) {
-  require_same_dtype(op, t, x);
+  require_same_device(op, t, x);
+  require(t.dtype() == compute_dtype(x.dtype()), ErrorId::dtype, op, "the operands are ", t.dtype(),
+          " and ", x.dtype());
   require(t.rank() == 1 && t.dim(0) == x.dim(-1), ErrorId::shape, op, what, " is ", t.shape(),
           ", but the input ", x.shape(), " has ", x.dim(-1), " channels");
 }
@@ -205,8 +208,9 @@ std::vector<T> partial_sums(const Extent& e) {
 
 }  // namespace
 
-BatchMoments batch_moments(const Tensor& x) {
+BatchMoments batch_moments(const Tensor& x, double eps) {
   const Extent e = extent_of("batch_moments", x);
+  if (x.on_gpu()) return cuda::batch_moments(x, eps);
   Tensor mean = Tensor::zeros({e.c}, x.dtype()), variance = Tensor::zeros({e.c}, x.dtype());
   dispatch_float(x.dtype(), "batch_moments", [&]<class T>() {
     const T* px = x.data<T>();
@@ -235,16 +239,27 @@ BatchMoments batch_moments(const Tensor& x) {
       variance.data<T>()[j] = T(v < 0 ? 0 : v);  // rounding may go below zero; NaN stays
     }
   });
-  return {mean, variance};
+  return {mean, variance, inverse_deviation(variance, eps)};
 }
 
 Tensor inverse_deviation(const Tensor& variance, double eps) {
+  if (variance.on_gpu()) return cuda::inverse_deviation(variance, eps);
   Tensor y = Tensor::empty(variance.shape(), variance.dtype());
   dispatch_float(y.dtype(), "inverse_deviation", [&]<class T>() {
     std::ranges::transform(variance.span<T>(), y.data<T>(),
                            [eps](T v) { return T(1 / std::sqrt(double(v) + eps)); });
   });
   return y;
+}
+
+void update_running_(Tensor& running_mean, Tensor& running_var, const BatchMoments& m,
+                     double momentum, double unbiased) {
+  require_same_device("update_running_", running_mean, m.mean);
+  require_same_device("update_running_", running_var, m.mean);
+  if (running_mean.on_gpu())
+    return cuda::update_running_(running_mean, running_var, m, momentum, unbiased);
+  axpy_(running_mean, momentum, sub(m.mean, running_mean));
+  axpy_(running_var, momentum, sub(affine(m.variance, unbiased, 0), running_var));
 }
 
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
@@ -258,6 +273,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
     require_same_dtype("batch_norm", x, residual);
     require_same_shape("batch_norm", x, residual);
   }
+  if (x.on_gpu()) return cuda::batch_norm(x, gamma, beta, mean, invstd, residual, relu);
   Tensor y = Tensor::empty(x.shape(), x.dtype());
   dispatch_float(x.dtype(), "batch_norm", [&]<class T>() {
     std::vector<T> scale(size_t(e.c));
@@ -290,6 +306,9 @@ BatchNormGrads batch_norm_backward(const Tensor& dy, const Tensor& x, const Tens
   require_channels(op, "gamma", gamma, x);
   require_channels(op, "mean", mean, x);
   require_channels(op, "invstd", invstd, x);
+  if (x.on_gpu())
+    return cuda::batch_norm_backward(dy, x, y, gamma, mean, invstd, relu, batch_statistics,
+                                     want_residual);
   BatchNormGrads grads{Tensor::empty(x.shape(), x.dtype()),
                        Tensor::empty({e.c}, x.dtype()),
                        Tensor::empty({e.c}, x.dtype()),

@@ -5,9 +5,10 @@
 
 namespace cairn::kernels::reference {
 
-BatchMoments batch_moments(const Tensor& x) {
+BatchMoments batch_moments(const Tensor& x, double eps) {
   const int64_t c = x.dim(-1), m = c ? x.numel() / c : 0;
   Tensor mean = Tensor::zeros({c}, x.dtype()), variance = Tensor::zeros({c}, x.dtype());
+  Tensor invstd = Tensor::zeros({c}, x.dtype());
   dispatch_float(x.dtype(), "batch_moments", [&]<class T>() {
     for (int64_t j = 0; j < c && m > 0; ++j) {
       double sum = 0, squares = 0;
@@ -19,8 +20,10 @@ BatchMoments batch_moments(const Tensor& x) {
       mean.data<T>()[j] = T(sum / double(m));
       variance.data<T>()[j] = T(squares / double(m));
     }
+    for (int64_t j = 0; j < c; ++j)
+      invstd.data<T>()[j] = T(1 / std::sqrt(double(variance.data<T>()[j]) + eps));
   });
-  return {mean, variance};
+  return {mean, variance, invstd};
 }
 
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,

@@ -12,6 +12,12 @@ Tensor bilinear_sample(const Tensor& x, const Tensor& positions);
 /// dx of shape `x_shape` (positions are constants). Equal bits at any thread count.
 Tensor bilinear_sample_backward(const Tensor& dy, const Tensor& positions, const Shape& x_shape);
 
+// On the GPU; operands are checked by the functions above.
+namespace cuda {
+Tensor bilinear_sample(const Tensor& x, const Tensor& positions);
+Tensor bilinear_sample_backward(const Tensor& dy, const Tensor& positions, const Shape& x_shape);
+}  // namespace cuda
+
 namespace reference {
 Tensor bilinear_sample(const Tensor& x, const Tensor& positions);
 Tensor bilinear_sample_backward(const Tensor& dy, const Tensor& positions, const Shape& x_shape);

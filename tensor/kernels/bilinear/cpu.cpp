@@ -1,41 +1,14 @@
 // Bilinear sampling for the CPU: positions in parallel; backwards, pixels in parallel.
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <vector>
 
 #include "tensor/kernels/bilinear/bilinear.h"
+#include "tensor/kernels/bilinear/taps.h"
 #include "tensor/kernels/rows/group.h"
 #include "tensor/parallel.h"
 
 namespace cairn::kernels {
 namespace {
-
-/// The four neighbours of a position: rows of the H W x C matrix of pixels, and their weights.
-template <class T>
-struct Taps {
-  std::array<int64_t, 4> pixel;
-  std::array<T, 4> weight;
-};
-
-/// Splits a coordinate, clamped to [0, n - 1], into its two neighbours. NaN keeps the weights NaN.
-template <class T>
-void split(T v, int64_t n, int64_t& low, int64_t& high, T& fraction) {
-  const T clamped = v < 0 ? T(0) : v > T(n - 1) ? T(n - 1) : v;
-  low = clamped == clamped ? std::min(int64_t(clamped), n - 1) : 0;
-  high = std::min(low + 1, n - 1);
-  fraction = clamped - T(low);
-}
-
-template <class T>
-Taps<T> taps(const T* position, int64_t h, int64_t w) {
-  int64_t x0, x1, y0, y1;
-  T fx, fy;
-  split(position[0], w, x0, x1, fx);
-  split(position[1], h, y0, y1, fy);
-  return {{y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1},
-          {(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx}};
-}
 
 void check(const char* op, const Shape& x, DType type, const Tensor& positions) {
   require(x.rank() == 3, ErrorId::shape, op, "the image is ", x, ", not H x W x C");
@@ -51,6 +24,8 @@ void check(const char* op, const Shape& x, DType type, const Tensor& positions) 
 
 Tensor bilinear_sample(const Tensor& x, const Tensor& positions) {
   check("bilinear_sample", x.shape(), x.dtype(), positions);
+  require_same_device("bilinear_sample", x, positions);
+  if (x.on_gpu()) return cuda::bilinear_sample(x, positions);
   const int64_t h = x.dim(0), w = x.dim(1), c = x.dim(2);
   Tensor y = Tensor::empty({positions.dim(0), c}, x.dtype());
   dispatch_float(x.dtype(), "bilinear_sample", [&]<class T>() {
@@ -77,6 +52,8 @@ Tensor bilinear_sample_backward(const Tensor& dy, const Tensor& positions, const
   const int64_t h = x_shape[0], w = x_shape[1], c = x_shape[2], k = positions.dim(0);
   require(dy.shape() == Shape({k, c}), ErrorId::shape, op, "dy is ", dy.shape(), ", not ",
           Shape({k, c}));
+  require_same_device(op, dy, positions);
+  if (dy.on_gpu()) return cuda::bilinear_sample_backward(dy, positions, x_shape);
   Tensor dx = Tensor::zeros(x_shape, dy.dtype());
   dispatch_float(dy.dtype(), op, [&]<class T>() {
     // Item 4 k + i is tap i of position k; grouped by pixel, each pixel belongs to one thread.

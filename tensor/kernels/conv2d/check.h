@@ -21,4 +21,14 @@ void check_epilogue(const Tensor& x, const Epilogue& e, const Conv2dExtents& c);
 /// Throws ErrorId::shape unless dy has the shape of the convolution's result.
 void check_dy(std::string_view op, const Shape& dy, const Conv2dExtents& c);
 
+// On the GPU; operands are checked by the public functions.
+namespace cuda {
+Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const Epilogue& epilogue,
+              const Conv2dExtents& e);
+Tensor conv2d_data_grad(const Tensor& dy, const Tensor& w, const Conv2dGeometry& g,
+                        const Conv2dExtents& e);
+Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometry& g,
+                          const Conv2dExtents& e);
+}  // namespace cuda
+
 }  // namespace cairn::kernels

@@ -72,6 +72,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const E
   require_same_dtype("conv2d", x, w);
   const Conv2dExtents c = check_conv2d("conv2d", x.shape(), w.shape(), g);
   check_epilogue(x, e, c);
+  if (x.on_gpu()) return cuda::conv2d(x, w, g, e, c);
   Tensor y = Tensor::empty(c.y(), x.dtype());
   dispatch_float(x.dtype(), "conv2d", [&]<class T>() {
     const Pixels<T> out{y.data<T>(), c.oh * c.ow * c.o,       c.ow * c.o,
@@ -87,6 +88,7 @@ Tensor conv2d_data_grad(const Tensor& dy, const Tensor& w, const Conv2dGeometry&
   require_same_dtype("conv2d_data_grad", dy, w);
   const Conv2dExtents c = check_conv2d("conv2d_data_grad", x_shape, w.shape(), g);
   check_dy("conv2d_data_grad", dy.shape(), c);
+  if (dy.on_gpu()) return cuda::conv2d_data_grad(dy, w, g, c);
   Tensor dx = Tensor::empty(x_shape, dy.dtype());
   dispatch_float(dy.dtype(), "conv2d_data_grad", [&]<class T>() {
     for (const Phase& down : phases(0, c.h, c.kh, g)) {
@@ -120,6 +122,7 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometr
   require_same_dtype("conv2d_weight_grad", x, dy);
   const Conv2dExtents c = check_conv2d("conv2d_weight_grad", x.shape(), w_shape, g);
   check_dy("conv2d_weight_grad", dy.shape(), c);
+  if (x.on_gpu()) return cuda::conv2d_weight_grad(x, dy, g, c);
   Tensor dw = Tensor::empty(w_shape, x.dtype());
   dispatch_float(x.dtype(), "conv2d_weight_grad", [&]<class T>() {
     correlate_weights(forward_windows<T>(x, c, g), dy.data<T>(), c.o, dw.data<T>(),

@@ -37,7 +37,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const E
 /// dx of shape `x_shape` from dy (y's shape) and w.
 Tensor conv2d_data_grad(const Tensor& dy, const Tensor& w, const Conv2dGeometry& g,
                         const Shape& x_shape);
-/// dw of shape `w_shape` from x and dy. Equal bits at any thread count.
+/// dw of shape `w_shape` from x and dy, in f32 if they are bf16. Equal bits at any thread count.
 Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometry& g,
                           const Shape& w_shape);
 

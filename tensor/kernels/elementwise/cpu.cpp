@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tensor/kernels/elementwise/elementwise.h"
+#include "tensor/kernels/elementwise/ops.h"
 #include "tensor/kernels/loops-inl.h"
 #include "tensor/parallel.h"
 
@@ -17,19 +18,7 @@
 namespace cairn::kernels {
 namespace {
 
-enum class Op {
-  add,
-  sub,
-  mul,
-  div,
-  relu,
-  relu_backward,
-  sqrt,
-  square,
-  affine,
-  clamp,
-  clamp_backward
-};
+using Op = ElementOp;
 
 template <class T>
 struct Table {
@@ -150,11 +139,6 @@ CAIRN_EXPORT_TABLE(Table)
 
 constexpr int64_t grain = 32768;  // elements: enough work to be worth a thread
 
-/// Two operands of one shape, walked together: merged axes, outermost first.
-struct Walk {
-  std::vector<int64_t> extent, a_step, b_step;
-};
-
 Walk merged_axes(const Shape& shape, const Shape& a, const Shape& b) {
   Walk walk;
   int64_t a_size = 1, b_size = 1;
@@ -184,9 +168,13 @@ Walk merged_axes(const Shape& shape, const Shape& a, const Shape& b) {
 Tensor binary(const char* name, Op op, const Tensor& a, const Tensor& b) {
   require_same_dtype(name, a, b);
   const Shape shape = broadcast_shape(name, a.shape(), b.shape());
-  Tensor y = Tensor::empty(shape, a.dtype());
+  Tensor y = Tensor::empty(shape, a.dtype(), a.device());
+  const Walk walk = merged_axes(shape, a.shape(), b.shape());
+  if (y.on_gpu()) {
+    cuda::binary(op, walk, a, b, y);
+    return y;
+  }
   dispatch_float(a.dtype(), name, [&]<class T>() {
-    const Walk walk = merged_axes(shape, a.shape(), b.shape());
     const T *pa = a.data<T>(), *pb = b.data<T>();
     T* py = y.data<T>();
     const auto kernel = table<T>().binary;
@@ -220,7 +208,11 @@ Tensor unary(const char* name, Op op, const Tensor& x, const Tensor* dy = nullpt
     require_same_dtype(name, x, *dy);
     require_same_shape(name, x, *dy);
   }
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  if (y.on_gpu()) {
+    cuda::unary(op, x, dy ? *dy : Tensor(), p, q, y);
+    return y;
+  }
   dispatch_float(x.dtype(), name, [&]<class T>() {
     const T *px = x.data<T>(), *pd = dy ? dy->data<T>() : px;
     T* py = y.data<T>();
@@ -270,6 +262,7 @@ Tensor clamp_backward(const Tensor& x, const Tensor& dy, double lo, double hi) {
 void axpy_(Tensor& y, double scale, const Tensor& x) {
   require_same_dtype("axpy_", y, x);
   require_same_shape("axpy_", y, x);
+  if (y.on_gpu()) return cuda::axpy(scale, x, y);
   dispatch_float(y.dtype(), "axpy_", [&]<class T>() {
     T* py = y.data<T>();
     const T* px = x.data<T>();
@@ -281,6 +274,7 @@ void axpy_(Tensor& y, double scale, const Tensor& x) {
 }
 
 int64_t first_not_finite(const Tensor& x) {
+  if (x.on_gpu()) return cuda::first_not_finite(x);
   return dispatch_float(x.dtype(), "first_not_finite", [&]<class T>() -> int64_t {
     const T* px = x.data<T>();
     const auto finite = table<T>().finite;

@@ -75,6 +75,7 @@ Tensor transpose(const Tensor& x) {
 
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
   const ProductExtents e = check_matmul(a, b, transpose_a, transpose_b);
+  if (a.on_gpu()) return cuda::matmul(a, b, transpose_a, transpose_b);
   // Only sums that are long beside the result are worth chunks of their own.
   if (transpose_a && (transpose_b || e.k <= 4 * e.m))
     return matmul(transpose(a), b, false, transpose_b);

@@ -10,6 +10,10 @@ namespace cairn::kernels {
 /// Throws ErrorId::shape, ErrorId::dtype.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 
+namespace cuda {
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
+}
+
 namespace reference {
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 }

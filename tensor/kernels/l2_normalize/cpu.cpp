@@ -76,10 +76,13 @@ namespace {
 
 CAIRN_EXPORT_TABLE(Table)
 
+void check(const char* op, const Tensor& x) {
+  require(x.rank() >= 1, ErrorId::shape, op, "the input is a scalar; it needs a row");
+}
+
 /// Calls body(first element, rows) over chunks of the rows of x.
 template <class F>
-void each_chunk(const char* op, const Tensor& x, const F& body) {
-  require(x.rank() >= 1, ErrorId::shape, op, "the input is a scalar; it needs a row");
+void each_chunk(const Tensor& x, const F& body) {
   const int64_t c = x.dim(-1);
   if (x.numel() == 0) return;
   parallel_for(x.numel() / c, std::max<int64_t>(1, 32768 / c),
@@ -89,27 +92,33 @@ void each_chunk(const char* op, const Tensor& x, const F& body) {
 }  // namespace
 
 Tensor l2_normalize(const Tensor& x, double eps) {
+  check("l2_normalize", x);
+  if (x.on_gpu()) return cuda::l2_normalize(x, eps);
   Tensor y = Tensor::empty(x.shape(), x.dtype());
   dispatch_float(x.dtype(), "l2_normalize", [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.data<T>();
     const auto kernel = table<T>().forward;
-    each_chunk("l2_normalize", x, [&](int64_t at, int64_t rows) {
-      kernel(rows, x.dim(-1), px + at, T(eps), py + at);
-    });
+    each_chunk(
+        x, [&](int64_t at, int64_t rows) { kernel(rows, x.dim(-1), px + at, T(eps), py + at); });
   });
   return y;
 }
 
 Tensor l2_normalize_backward(const Tensor& x, const Tensor& dy, double eps) {
-  require_same_dtype("l2_normalize_backward", x, dy);
-  require_same_shape("l2_normalize_backward", x, dy);
+  const char* op = "l2_normalize_backward";
+  check(op, x);
+  require_same_device(op, x, dy);
+  require_same_shape(op, x, dy);
+  require(dy.dtype() == compute_dtype(x.dtype()), ErrorId::dtype, op, "the operands are ",
+          x.dtype(), " and ", dy.dtype());
+  if (x.on_gpu()) return cuda::l2_normalize_backward(x, dy, eps);
   Tensor dx = Tensor::empty(x.shape(), x.dtype());
   dispatch_float(x.dtype(), "l2_normalize_backward", [&]<class T>() {
     const T *px = x.data<T>(), *pd = dy.data<T>();
     T* pdx = dx.data<T>();
     const auto kernel = table<T>().backward;
-    each_chunk("l2_normalize_backward", x, [&](int64_t at, int64_t rows) {
+    each_chunk(x, [&](int64_t at, int64_t rows) {
       kernel(rows, x.dim(-1), px + at, pd + at, T(eps), pdx + at);
     });
   });

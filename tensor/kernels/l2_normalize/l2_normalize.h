@@ -10,6 +10,12 @@ Tensor l2_normalize(const Tensor& x, double eps);
 /// With r = ||x|| and s = r + eps:  dx = dy / s - x (x . dy) / (r s^2); for r = 0, dx = dy / eps.
 Tensor l2_normalize_backward(const Tensor& x, const Tensor& dy, double eps);
 
+// On the GPU; operands are checked by the functions above.
+namespace cuda {
+Tensor l2_normalize(const Tensor& x, double eps);
+Tensor l2_normalize_backward(const Tensor& x, const Tensor& dy, double eps);
+}  // namespace cuda
+
 namespace reference {
 Tensor l2_normalize(const Tensor& x, double eps);
 Tensor l2_normalize_backward(const Tensor& x, const Tensor& dy, double eps);

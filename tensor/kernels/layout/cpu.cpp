@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tensor/kernels/layout/blocks.h"
 #include "tensor/kernels/layout/layout.h"
 #include "tensor/parallel.h"
 
@@ -19,6 +20,10 @@ void copy_top_left(const Tensor& x, Tensor& y) {
   if (y.numel() == 0) return;
   const int64_t pixel = x.dim(3) * item_size(x.dtype()), height = y.dim(1);
   const int64_t from_row = x.dim(2) * pixel, to_row = y.dim(2) * pixel;
+  if (y.on_gpu())
+    return cuda::copy_block({y.dim(0), std::min(x.dim(1), height), std::min(from_row, to_row),
+                             x.dim(1) * from_row, from_row, height * to_row, to_row},
+                            x, 0, y, 0);
   const char* const from = bytes_of(x);
   char* const to = bytes_of(y);
   parallel_for(y.dim(0) * height, row_grain(to_row), [&](int64_t begin, int64_t end) {
@@ -51,10 +56,19 @@ Tensor concat(std::span<const Tensor> parts) {
             " and ", part.shape(), "; only the last extent may differ");
     shape[-1] += part.dim(-1);
   }
-  Tensor y = Tensor::empty(shape, parts[0].dtype());
+  Tensor y = Tensor::empty(shape, parts[0].dtype(), parts[0].device());
   if (y.numel() == 0) return y;
-  // Row by row, so that the result is written once from front to back.
   const int64_t size = item_size(y.dtype()), stride = shape[-1] * size;
+  if (y.on_gpu()) {
+    int64_t offset = 0;
+    for (const Tensor& part : parts) {
+      const int64_t width = part.dim(-1) * size;
+      cuda::copy_block({1, y.numel() / shape[-1], width, 0, width, 0, stride}, part, 0, y, offset);
+      offset += width;
+    }
+    return y;
+  }
+  // Row by row, so that the result is written once from front to back.
   char* const to = bytes_of(y);
   parallel_for(y.numel() / shape[-1], row_grain(stride), [&](int64_t begin, int64_t end) {
     char* at = to + begin * stride;
@@ -77,9 +91,13 @@ Tensor slice_channels(const Tensor& x, int64_t begin, int64_t count) {
           x.shape());
   Shape shape = x.shape();
   shape[-1] = count;
-  Tensor y = Tensor::empty(shape, x.dtype());
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   if (y.numel() == 0) return y;
   const int64_t size = item_size(x.dtype()), width = count * size;
+  if (y.on_gpu()) {
+    cuda::copy_block({1, x.numel() / c, width, 0, c * size, 0, width}, x, begin * size, y, 0);
+    return y;
+  }
   const char* const from = bytes_of(x) + begin * size;
   char* const to = bytes_of(y);
   parallel_for(x.numel() / c, row_grain(width), [&](int64_t first, int64_t last) {
@@ -94,7 +112,7 @@ Tensor crop(const Tensor& x, int64_t height, int64_t width) {
   require(height >= 0 && height <= x.dim(1) && width >= 0 && width <= x.dim(2), ErrorId::shape,
           "crop", height, " x ", width, " does not lie in ", x.shape());
   if (height == x.dim(1) && width == x.dim(2)) return x;
-  Tensor y = Tensor::empty({x.dim(0), height, width, x.dim(3)}, x.dtype());
+  Tensor y = Tensor::empty({x.dim(0), height, width, x.dim(3)}, x.dtype(), x.device());
   copy_top_left(x, y);
   return y;
 }
@@ -104,7 +122,9 @@ Tensor uncrop(const Tensor& x, int64_t height, int64_t width) {
   require(height >= x.dim(1) && width >= x.dim(2), ErrorId::shape, "uncrop", x.shape(),
           " does not fit ", height, " x ", width);
   if (height == x.dim(1) && width == x.dim(2)) return x;
-  Tensor y = Tensor::empty({x.dim(0), height, width, x.dim(3)}, x.dtype());
+  const Shape shape{x.dim(0), height, width, x.dim(3)};
+  Tensor y =
+      x.on_gpu() ? Tensor::zeros(shape, x.dtype(), Device::cuda) : Tensor::empty(shape, x.dtype());
   copy_top_left(x, y);
   return y;
 }
@@ -124,9 +144,13 @@ Tensor permute(const Tensor& x, const std::vector<int>& order) {
     step[i] = 1;
     for (int inner = from + 1; inner < rank; ++inner) step[i] *= x.dim(inner);
   }
-  Tensor y = Tensor::empty(shape, x.dtype());
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   if (y.numel() == 0) return y;
   if (rank == 0) return x;
+  if (y.on_gpu()) {
+    cuda::gather_strided(x, y, {step.begin(), step.end()});
+    return y;
+  }
   // The plane of y spanned by its last axis and by the one along which x is contiguous is copied in
   // square tiles, so that reading and writing both use whole cache lines. Each plane is an outer
   // index over the other axes.

@@ -257,9 +257,13 @@ Nearest nearest(const Tensor& queries, const Tensor& database) {
           database.shape(), "; both must be matrices with equally long rows");
   require_same_dtype("nearest", queries, database);
   const int64_t q = queries.dim(0);
-  Nearest found{Tensor::full({q}, -1, DType::i64),
-                Tensor::full({q}, std::numeric_limits<double>::infinity(), queries.dtype()),
-                Tensor::full({q}, std::numeric_limits<double>::infinity(), queries.dtype())};
+  if (queries.on_gpu() && q > 0 && database.dim(0) > 0) return cuda::nearest(queries, database);
+  const auto full = [&](double value, DType type) {
+    return Tensor::full({q}, value, type, queries.device());
+  };
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  Nearest found{full(-1, DType::i64), full(infinity, queries.dtype()),
+                full(infinity, queries.dtype())};
   dispatch_float(queries.dtype(), "nearest", [&]<class T>() {
     if (q > 0 && database.dim(0) > 0) search<T>(queries, database, found);
   });

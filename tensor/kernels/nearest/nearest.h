@@ -14,8 +14,14 @@ struct Nearest {
 /// For each row of queries (Q x C) the nearest row of database (D x C), of one float type. Among
 /// rows at equal distance the smallest index wins. Candidates come from a tiled product
 /// |a|^2 + |b|^2 - 2ab with a running best; the winners are then re-evaluated exactly.
-/// Equal bits at any thread count.
+/// Equal bits at any thread count. Where more rows than a device keeps candidates (16 on the CPU,
+/// two for each sixteenth of the rows on the GPU) lie within rounding of the nearest, one of them
+/// is found.
 Nearest nearest(const Tensor& queries, const Tensor& database);
+
+namespace cuda {
+Nearest nearest(const Tensor& queries, const Tensor& database);
+}
 
 namespace reference {
 Nearest nearest(const Tensor& queries, const Tensor& database);

@@ -4,9 +4,10 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <cmath>
+#include <utility>
 
 #include "tensor/kernels/loops-inl.h"
-#include "tensor/kernels/optimizer/optimizer.h"
+#include "tensor/kernels/optimizer/coefficients.h"
 #include "tensor/parallel.h"
 
 #ifndef CAIRN_OPTIMIZER_TABLE
@@ -16,8 +17,10 @@ namespace {
 
 template <class T>
 struct Table {
-  void (*sgd)(int64_t n, T* p, const T* g, T* v, const SgdRule& rule);
-  void (*adam)(int64_t n, T* p, const T* g, T* m, T* v, const AdamRule& rule);
+  /// g is multiplied by `scale`; v is null without momentum.
+  void (*sgd)(int64_t n, T* p, const T* g, T scale, T* v, const SgdCoefficients<T>& k, bool first);
+  void (*adam)(int64_t n, T* p, const T* g, T scale, T* m, T* v, const AdamCoefficients<T>& k,
+               const AdamStep<T>& step);
 };
 
 }  // namespace
@@ -29,43 +32,38 @@ namespace cairn::kernels::HWY_NAMESPACE {
 namespace {
 
 template <class T>
-void sgd(int64_t n, T* p, const T* g, T* v, const SgdRule& rule) {
-  const T lr = T(rule.lr), decay = T(rule.weight_decay), momentum = T(rule.momentum);
-  const T fresh = T(1 - rule.dampening);
+void sgd(int64_t n, T* p, const T* g, T scale, T* v, const SgdCoefficients<T>& k, bool first) {
   for_lanes<T>(n, [&](auto d, int64_t i) HWY_ATTR {
     const auto x = hn::LoadU(d, p + i);
-    auto step = hn::MulAdd(hn::Set(d, decay), x, hn::LoadU(d, g + i));
+    const auto grad = hn::Mul(hn::LoadU(d, g + i), hn::Set(d, scale));
+    auto step = hn::MulAdd(hn::Set(d, k.decay), x, grad);
     if (v) {
       auto velocity = step;
-      if (!rule.first)
-        velocity =
-            hn::MulAdd(hn::Set(d, momentum), hn::LoadU(d, v + i), hn::Mul(hn::Set(d, fresh), step));
+      if (!first)
+        velocity = hn::MulAdd(hn::Set(d, k.momentum), hn::LoadU(d, v + i),
+                              hn::Mul(hn::Set(d, k.fresh), step));
       hn::StoreU(velocity, d, v + i);
-      step = rule.nesterov ? hn::MulAdd(hn::Set(d, momentum), velocity, step) : velocity;
+      step = k.nesterov ? hn::MulAdd(hn::Set(d, k.momentum), velocity, step) : velocity;
     }
-    hn::StoreU(hn::NegMulAdd(hn::Set(d, lr), step, x), d, p + i);
+    hn::StoreU(hn::NegMulAdd(hn::Set(d, k.lr), step, x), d, p + i);
   });
 }
 
 template <class T>
-void adam(int64_t n, T* p, const T* g, T* m, T* v, const AdamRule& rule) {
-  const T beta1 = T(rule.beta1), beta2 = T(rule.beta2), eps = T(rule.eps);
-  const T fresh1 = T(1 - rule.beta1), fresh2 = T(1 - rule.beta2);
-  const T lr = T(rule.lr / (1 - std::pow(rule.beta1, double(rule.step))));
-  const T root = T(1 / std::sqrt(1 - std::pow(rule.beta2, double(rule.step))));
-  const T keep = rule.decoupled ? T(1 - rule.lr * rule.weight_decay) : T(1);
-  const T decay = rule.decoupled ? T(0) : T(rule.weight_decay);
+void adam(int64_t n, T* p, const T* g, T scale, T* m, T* v, const AdamCoefficients<T>& k,
+          const AdamStep<T>& step) {
   for_lanes<T>(n, [&](auto d, int64_t i) HWY_ATTR {
-    const auto x = hn::Mul(hn::LoadU(d, p + i), hn::Set(d, keep));
-    const auto grad = hn::MulAdd(hn::Set(d, decay), x, hn::LoadU(d, g + i));
+    const auto x = hn::Mul(hn::LoadU(d, p + i), hn::Set(d, k.keep));
+    const auto grad =
+        hn::MulAdd(hn::Set(d, k.decay), x, hn::Mul(hn::LoadU(d, g + i), hn::Set(d, scale)));
     const auto first =
-        hn::MulAdd(hn::Set(d, beta1), hn::LoadU(d, m + i), hn::Mul(hn::Set(d, fresh1), grad));
-    const auto second = hn::MulAdd(hn::Set(d, beta2), hn::LoadU(d, v + i),
-                                   hn::Mul(hn::Set(d, fresh2), hn::Mul(grad, grad)));
+        hn::MulAdd(hn::Set(d, k.beta1), hn::LoadU(d, m + i), hn::Mul(hn::Set(d, k.fresh1), grad));
+    const auto second = hn::MulAdd(hn::Set(d, k.beta2), hn::LoadU(d, v + i),
+                                   hn::Mul(hn::Set(d, k.fresh2), hn::Mul(grad, grad)));
     hn::StoreU(first, d, m + i);
     hn::StoreU(second, d, v + i);
-    const auto below = hn::MulAdd(hn::Sqrt(second), hn::Set(d, root), hn::Set(d, eps));
-    hn::StoreU(hn::NegMulAdd(hn::Set(d, lr), hn::Div(first, below), x), d, p + i);
+    const auto below = hn::MulAdd(hn::Sqrt(second), hn::Set(d, step.root), hn::Set(d, k.eps));
+    hn::StoreU(hn::NegMulAdd(hn::Set(d, step.lr), hn::Div(first, below), x), d, p + i);
   });
 }
 
@@ -88,39 +86,62 @@ CAIRN_EXPORT_TABLE(Table)
 
 constexpr int64_t grain = 16384;
 
-void require_like(const char* op, const Tensor& p, const Tensor& t) {
-  require_same_dtype(op, p, t);
-  require_same_shape(op, p, t);
+void check(const char* op, std::span<const UpdateItem> items, const Tensor& scale, int moments) {
+  for (const UpdateItem& item : items) {
+    const auto require_like = [&](const Tensor& t) {
+      require_same_dtype(op, item.p, t);
+      require_same_shape(op, item.p, t);
+    };
+    require_same_dtype(op, items[0].p, item.p);
+    require_like(item.grad);
+    for (int i = 0; i < moments; ++i) require_like(item.moments[i]);
+    require(item.step >= 1, ErrorId::argument, op, "steps count from 1, this one is ", item.step);
+  }
+  if (!scale.defined() || items.empty()) return;
+  require_same_device(op, items[0].p, scale);
+  require(scale.dtype() == DType::f64 && scale.numel() == 1, ErrorId::dtype, op,
+          "the gradients' scale is ", scale.shape(), " ", scale.dtype(), ", not one f64");
+}
+
+/// Calls f(item, factor, begin, end) for chunks of every item; not at all if the scale is not
+/// finite.
+template <class F>
+void each_chunk(std::span<UpdateItem> items, const Tensor& scale, F&& f) {
+  const double factor = scale.defined() ? scale.item() : 1;
+  if (!std::isfinite(factor)) return;
+  for (UpdateItem& item : items)
+    parallel_for(item.p.numel(), grain,
+                 [&](int64_t begin, int64_t end) { f(item, factor, begin, end); });
 }
 
 }  // namespace
 
-void sgd_(Tensor& p, const Tensor& grad, Tensor& v, const SgdRule& rule) {
-  require_like("sgd_", p, grad);
-  if (rule.momentum != 0) require_like("sgd_", p, v);
-  dispatch_float(p.dtype(), "sgd_", [&]<class T>() {
-    T* pp = p.data<T>();
-    const T* pg = grad.data<T>();
-    T* pv = rule.momentum != 0 ? v.data<T>() : nullptr;
+void sgd_(std::span<UpdateItem> items, const SgdRule& rule, const Tensor& scale) {
+  const bool moving = rule.momentum != 0;
+  check("sgd_", items, scale, moving ? 1 : 0);
+  if (items.empty()) return;
+  if (items[0].p.on_gpu()) return cuda::sgd_(items, rule, scale);
+  dispatch_float(items[0].p.dtype(), "sgd_", [&]<class T>() {
+    const SgdCoefficients<T> k(rule);
     const auto kernel = table<T>().sgd;
-    parallel_for(p.numel(), grain, [&](int64_t begin, int64_t end) {
-      kernel(end - begin, pp + begin, pg + begin, pv ? pv + begin : nullptr, rule);
+    each_chunk(items, scale, [&](UpdateItem& item, double factor, int64_t begin, int64_t end) {
+      kernel(end - begin, item.p.data<T>() + begin, std::as_const(item.grad).data<T>() + begin,
+             T(factor), moving ? item.moments[0].data<T>() + begin : nullptr, k, item.step == 1);
     });
   });
 }
 
-void adam_(Tensor& p, const Tensor& grad, Tensor& m, Tensor& v, const AdamRule& rule) {
-  require_like("adam_", p, grad);
-  require_like("adam_", p, m);
-  require_like("adam_", p, v);
-  require(rule.step >= 1, ErrorId::argument, "adam_", "steps count from 1, this one is ",
-          rule.step);
-  dispatch_float(p.dtype(), "adam_", [&]<class T>() {
-    T *pp = p.data<T>(), *pm = m.data<T>(), *pv = v.data<T>();
-    const T* pg = grad.data<T>();
+void adam_(std::span<UpdateItem> items, const AdamRule& rule, const Tensor& scale) {
+  check("adam_", items, scale, 2);
+  if (items.empty()) return;
+  if (items[0].p.on_gpu()) return cuda::adam_(items, rule, scale);
+  dispatch_float(items[0].p.dtype(), "adam_", [&]<class T>() {
+    const AdamCoefficients<T> k(rule);
     const auto kernel = table<T>().adam;
-    parallel_for(p.numel(), grain, [&](int64_t begin, int64_t end) {
-      kernel(end - begin, pp + begin, pg + begin, pm + begin, pv + begin, rule);
+    each_chunk(items, scale, [&](UpdateItem& item, double factor, int64_t begin, int64_t end) {
+      kernel(end - begin, item.p.data<T>() + begin, std::as_const(item.grad).data<T>() + begin,
+             T(factor), item.moments[0].data<T>() + begin, item.moments[1].data<T>() + begin, k,
+             AdamStep<T>(rule, item.step));
     });
   });
 }

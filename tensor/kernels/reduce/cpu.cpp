@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "tensor/kernels/elementwise/elementwise.h"
+#include "tensor/kernels/layout/blocks.h"
 #include "tensor/kernels/loops-inl.h"
 #include "tensor/kernels/reduce/axes.h"
+#include "tensor/kernels/reduce/passes.h"
 #include "tensor/kernels/reduce/reduce.h"
 #include "tensor/parallel.h"
 
@@ -96,11 +98,11 @@ CAIRN_EXPORT_TABLE(Table)
 constexpr int64_t grain = 32768;       // elements of a chunk
 constexpr int64_t tile_columns = 512;  // their sums stay in the first-level cache
 
-/// y[o, i] = the sum over m of x[o, m, i].
+/// y[o, i] = the sum over m of x[o, m, i], flat.
 template <class T>
-std::vector<double> sum_middle(const T* x, int64_t outer, int64_t middle, int64_t inner) {
-  std::vector<double> y(size_t(outer * inner));
-  if (y.empty() || middle == 0) return y;
+Tensor sum_middle(const T* x, int64_t outer, int64_t middle, int64_t inner) {
+  Tensor y = Tensor::zeros({outer * inner}, DType::f64);
+  if (y.numel() == 0 || middle == 0) return y;
   const int64_t tile = std::min(inner, tile_columns);
   const int64_t rows = std::max<int64_t>(64, grain / tile);
   const int64_t chunks = num_chunks(middle, rows), tiles = num_chunks(inner, tile);
@@ -124,7 +126,7 @@ std::vector<double> sum_middle(const T* x, int64_t outer, int64_t middle, int64_
   for (int64_t o = 0; o < outer; ++o)
     for (int64_t chunk = 0; chunk < chunks; ++chunk)
       for (int64_t i = 0; i < inner; ++i)
-        y[size_t(o * inner + i)] += parts[size_t((o * chunks + chunk) * inner + i)];
+        y.data<double>()[o * inner + i] += parts[size_t((o * chunks + chunk) * inner + i)];
   return y;
 }
 
@@ -152,25 +154,25 @@ std::vector<Group> merged_groups(const Shape& shape, const AxisSet& summed) {
 Tensor sum(const Tensor& x, const std::vector<int>& axes, bool keep) {
   const AxisSet summed = summed_axes(x.shape(), axes);
   const Shape shape = reduced_shape(x.shape(), summed, keep);
-  return dispatch_float(x.dtype(), "sum", [&]<class T>() {
-    std::vector<Group> groups = merged_groups(x.shape(), summed);
-    std::vector<double> values;  // after the first pass, sums so far
-    bool first = true;
-    for (size_t g = groups.size(); g-- > 0;) {  // the innermost first
-      if (!groups[g].summed) continue;
-      int64_t outer = 1, inner = 1;
-      for (size_t i = 0; i < g; ++i) outer *= groups[i].extent;
-      for (size_t i = g + 1; i < groups.size(); ++i)
-        if (!groups[i].summed) inner *= groups[i].extent;
-      values = first ? sum_middle(x.data<T>(), outer, groups[g].extent, inner)
-                     : sum_middle(values.data(), outer, groups[g].extent, inner);
-      first = false;
-    }
-    if (first) return x.reshape(shape);
-    Tensor y = Tensor::empty(shape, x.dtype());
-    std::ranges::transform(values, y.data<T>(), [](double v) { return T(v); });
-    return y;
-  });
+  const std::vector<Group> groups = merged_groups(x.shape(), summed);
+  Tensor sums = x;  // after the first pass in double
+  bool any = false;
+  for (size_t g = groups.size(); g-- > 0;) {  // the innermost first
+    if (!groups[g].summed) continue;
+    int64_t outer = 1, inner = 1;
+    for (size_t i = 0; i < g; ++i) outer *= groups[i].extent;
+    for (size_t i = g + 1; i < groups.size(); ++i)
+      if (!groups[i].summed) inner *= groups[i].extent;
+    if (x.on_gpu())
+      sums = cuda::sum_middle(sums, outer, groups[g].extent, inner);
+    else
+      dispatch_float(sums.dtype(), "sum", [&]<class T>() {
+        sums = sum_middle(sums.data<T>(), outer, groups[g].extent, inner);
+      });
+    any = true;
+  }
+  const DType type = compute_dtype(x.dtype());
+  return any ? sums.to(type).reshape(shape) : x.to(type).reshape(shape);
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
@@ -192,8 +194,18 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   require(broadcast_shape("broadcast_to", x.shape(), shape) == shape, ErrorId::shape,
           "broadcast_to", x.shape(), " does not stretch to ", shape);
   if (x.shape() == shape) return x;
-  Tensor y = Tensor::empty(shape, x.dtype());
+  Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   if (y.numel() == 0) return y;
+  if (y.on_gpu()) {
+    std::vector<int64_t> step(size_t(shape.rank()), 0);
+    int64_t size = 1;
+    for (int axis = 1; axis <= x.rank(); ++axis) {
+      if (x.dim(-axis) != 1) step[step.size() - size_t(axis)] = size;
+      size *= x.dim(-axis);
+    }
+    cuda::gather_strided(x, y, step);
+    return y;
+  }
   dispatch_all(x.dtype(), [&]<class T>() {
     // Rows along the last axis; the element each starts from is found from its outer index.
     const int64_t n = shape[-1];
@@ -218,19 +230,25 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   return y;
 }
 
-double norm(const Tensor& x) {
-  return dispatch_float(x.dtype(), "norm", [&]<class T>() {
-    const T* px = x.data<T>();
-    const auto kernel = table<T>().total_of_squares;
-    std::vector<double> parts(size_t(num_chunks(x.numel(), grain)));
-    parallel_for(x.numel(), grain, [&](int64_t begin, int64_t end) {
-      parts[size_t(begin / grain)] = kernel(end - begin, px + begin);
+Tensor square_sum(std::span<const Tensor> tensors) {
+  if (tensors.empty()) return Tensor::scalar(0, DType::f64);
+  for (const Tensor& t : tensors) require_same_dtype("norm", tensors[0], t);
+  if (tensors[0].on_gpu()) return cuda::square_sum(tensors);
+  double total = 0;
+  for (const Tensor& x : tensors)
+    dispatch_float(x.dtype(), "norm", [&]<class T>() {
+      const T* px = x.data<T>();
+      const auto kernel = table<T>().total_of_squares;
+      std::vector<double> parts(size_t(num_chunks(x.numel(), grain)));
+      parallel_for(x.numel(), grain, [&](int64_t begin, int64_t end) {
+        parts[size_t(begin / grain)] = kernel(end - begin, px + begin);
+      });
+      for (double part : parts) total += part;
     });
-    double total = 0;
-    for (double part : parts) total += part;
-    return std::sqrt(total);
-  });
+  return Tensor::scalar(total, DType::f64);
 }
+
+double norm(const Tensor& x) { return std::sqrt(square_sum({&x, 1}).item()); }
 
 }  // namespace cairn::kernels
 #endif  // HWY_ONCE

@@ -1,6 +1,7 @@
 // Sums over axes, in a fixed order.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -18,6 +19,8 @@ Tensor sum_to(const Tensor& x, const Shape& shape);
 /// x repeated to `shape`, to which it must broadcast: the gradient of a sum.
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
 
+/// The sum of squares over all elements of all tensors, which are of one type: a scalar in f64.
+Tensor square_sum(std::span<const Tensor> tensors);
 /// The L2 norm of all elements, accumulated in double.
 double norm(const Tensor& x);
 

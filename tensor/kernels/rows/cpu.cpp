@@ -78,9 +78,11 @@ void require_matrix(const char* op, const Tensor& x) {
   require(x.rank() == 2, ErrorId::shape, op, "rows are those of a matrix, not of ", x.shape());
 }
 
-void require_rows(const char* op, const Tensor& index, int64_t rows) {
+void require_rows(const char* op, const Tensor& x, const Tensor& index, int64_t rows) {
   require(index.dtype() == DType::i64, ErrorId::dtype, op, "the index is ", index.dtype(),
           ", not i64");
+  require_same_device(op, x, index);
+  if (index.on_gpu()) return;  // looking at its values would wait for all work before
   const auto values = index.span<int64_t>();
   for (size_t k = 0; k < values.size(); ++k)
     require(values[k] >= 0 && values[k] < rows, ErrorId::index, op, "index[", k, "] is ", values[k],
@@ -91,7 +93,8 @@ void require_rows(const char* op, const Tensor& index, int64_t rows) {
 
 Tensor gather_rows(const Tensor& x, const Tensor& index) {
   require_matrix("gather_rows", x);
-  require_rows("gather_rows", index, x.dim(0));
+  require_rows("gather_rows", x, index, x.dim(0));
+  if (x.on_gpu()) return cuda::gather_rows(x, index);
   Tensor y = Tensor::empty({index.numel(), x.dim(1)}, x.dtype());
   const size_t bytes = size_t(x.dim(1) * item_size(x.dtype()));
   const auto* from = static_cast<const char*>(x.raw());
@@ -107,9 +110,10 @@ Tensor gather_rows(const Tensor& x, const Tensor& index) {
 Tensor scatter_add_rows(const Tensor& dy, const Tensor& index, int64_t rows) {
   require_matrix("scatter_add_rows", dy);
   require(rows >= 0, ErrorId::argument, "scatter_add_rows", rows, " rows were asked for");
-  require_rows("scatter_add_rows", index, rows);
+  require_rows("scatter_add_rows", dy, index, rows);
   require(index.numel() == dy.dim(0), ErrorId::shape, "scatter_add_rows", index.numel(),
           " indices for ", dy.dim(0), " rows");
+  if (dy.on_gpu()) return cuda::scatter_add_rows(dy, index, rows);
   const int64_t c = dy.dim(1);
   Tensor dx = Tensor::empty({rows, c}, dy.dtype());
   dispatch_float(dy.dtype(), "scatter_add_rows", [&]<class T>() {
@@ -131,6 +135,7 @@ Tensor row_distance2(const Tensor& a, const Tensor& b) {
   require_matrix("row_distance2", a);
   require_same_dtype("row_distance2", a, b);
   require_same_shape("row_distance2", a, b);
+  if (a.on_gpu()) return cuda::row_distance2(a, b);
   const int64_t k = a.dim(0), c = a.dim(1);
   Tensor d = Tensor::empty({k}, a.dtype());
   dispatch_float(a.dtype(), "row_distance2", [&]<class T>() {
@@ -152,6 +157,7 @@ Tensor row_distance2_backward(const Tensor& a, const Tensor& b, const Tensor& dd
   require_same_dtype(op, a, dd);
   require(dd.numel() == a.dim(0), ErrorId::shape, op, "dd is ", dd.shape(), " for ", a.dim(0),
           " rows");
+  if (a.on_gpu()) return cuda::row_distance2_backward(a, b, dd);
   const int64_t c = a.dim(1);
   Tensor da = Tensor::empty(a.shape(), a.dtype());
   dispatch_float(a.dtype(), op, [&]<class T>() {

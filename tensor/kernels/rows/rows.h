@@ -17,6 +17,15 @@ Tensor row_distance2(const Tensor& a, const Tensor& b);
 /// da = 2 (a - b) dd; db = -da.
 Tensor row_distance2_backward(const Tensor& a, const Tensor& b, const Tensor& dd);
 
+// On the GPU; operands are checked by the functions above, but for the values of an index: a row
+// that does not exist reads as NaN (0 in an integer type) and is not written.
+namespace cuda {
+Tensor gather_rows(const Tensor& x, const Tensor& index);
+Tensor scatter_add_rows(const Tensor& dy, const Tensor& index, int64_t rows);
+Tensor row_distance2(const Tensor& a, const Tensor& b);
+Tensor row_distance2_backward(const Tensor& a, const Tensor& b, const Tensor& dd);
+}  // namespace cuda
+
 namespace reference {
 Tensor gather_rows(const Tensor& x, const Tensor& index);
 Tensor scatter_add_rows(const Tensor& dy, const Tensor& index, int64_t rows);

@@ -8,12 +8,15 @@
 namespace cairn::kernels {
 namespace {
 
-/// f(row of a, row of b, row of the result, its length), rows in parallel.
-template <class F>
-Tensor by_row(const char* op, const Tensor& a, const Tensor& b, F f) {
+void check(const char* op, const Tensor& a, const Tensor& b) {
   require(a.rank() >= 1, ErrorId::shape, op, "the input is a scalar; it needs a row");
   require_same_dtype(op, a, b);
   require_same_shape(op, a, b);
+}
+
+/// f(row of a, row of b, row of the result, its length), rows in parallel.
+template <class F>
+Tensor by_row(const char* op, const Tensor& a, const Tensor& b, F f) {
   Tensor y = Tensor::empty(a.shape(), a.dtype());
   dispatch_float(a.dtype(), op, [&]<class T>() {
     const int64_t c = a.dim(-1);
@@ -30,6 +33,8 @@ Tensor by_row(const char* op, const Tensor& a, const Tensor& b, F f) {
 }  // namespace
 
 Tensor softmax(const Tensor& x) {
+  check("softmax", x, x);
+  if (x.on_gpu()) return cuda::softmax(x);
   return by_row("softmax", x, x, []<class T>(const T* a, const T*, T* y, int64_t c) {
     const T largest = *std::max_element(a, a + c);
     T sum = 0;
@@ -39,6 +44,8 @@ Tensor softmax(const Tensor& x) {
 }
 
 Tensor softmax_backward(const Tensor& y, const Tensor& dy) {
+  check("softmax_backward", y, dy);
+  if (y.on_gpu()) return cuda::softmax_backward(y, dy);
   return by_row("softmax_backward", y, dy, []<class T>(const T* a, const T* g, T* dx, int64_t c) {
     T dot = 0;
     for (int64_t j = 0; j < c; ++j) dot += a[j] * g[j];
@@ -47,6 +54,8 @@ Tensor softmax_backward(const Tensor& y, const Tensor& dy) {
 }
 
 Tensor log_softmax(const Tensor& x) {
+  check("log_softmax", x, x);
+  if (x.on_gpu()) return cuda::log_softmax(x);
   return by_row("log_softmax", x, x, []<class T>(const T* a, const T*, T* y, int64_t c) {
     const T largest = *std::max_element(a, a + c);
     T sum = 0;
@@ -57,6 +66,8 @@ Tensor log_softmax(const Tensor& x) {
 }
 
 Tensor log_softmax_backward(const Tensor& y, const Tensor& dy) {
+  check("log_softmax_backward", y, dy);
+  if (y.on_gpu()) return cuda::log_softmax_backward(y, dy);
   return by_row("log_softmax_backward", y, dy,
                 []<class T>(const T* a, const T* g, T* dx, int64_t c) {
                   T sum = 0;

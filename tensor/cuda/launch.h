@@ -1,0 +1,99 @@
+// What every .cu file includes. A kernel starts through launch(), not through <<<>>>: nvcc starts
+// it on the GPU, any other compiler runs it in the emulation, so each kernel is tested without a
+// GPU.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include "tensor/cuda/runtime.h"
+#include "tensor/tensor.h"
+
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+
+#include "tensor/cuda/stream.h"
+#else
+#include "tensor/cuda/emulation.h"
+#endif
+
+namespace cairn::cuda {
+
+/// Runs kernel(args...) on `grid` blocks of `block` threads, in the order of the stream; nothing if
+/// the grid is empty. `name` is for error messages.
+template <class... P, class... A>
+void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, A&&... args) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+#ifdef __CUDACC__
+  kernel<<<grid, block, 0, stream()>>>(P(std::forward<A>(args))...);
+#else
+  emulation::run(name, grid, block, [=] { kernel(P(args)...); });
+#endif
+  detail::started(name);
+}
+
+constexpr int block_threads = 256;  ///< of kernels without a reason for another number
+
+/// Blocks of `per_block` items that cover n items; at most `most`, then kernels loop on.
+inline dim3 blocks_for(int64_t n, int64_t per_block = block_threads, int64_t most = 1 << 20) {
+  const int64_t blocks = (n + per_block - 1) / per_block;
+  return dim3(static_cast<unsigned>(blocks < most ? blocks : most));
+}
+
+/// This thread's number in a one-dimensional grid, and how many threads there are.
+__device__ inline int64_t thread_number() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ inline int64_t thread_count() { return int64_t(gridDim.x) * blockDim.x; }
+
+/// bf16 is stored as such and computed in float.
+template <class S>
+using compute_t = std::conditional_t<std::is_same_v<S, bf16_t>, float, S>;
+
+/// 16 bytes of elements: one access of a thread.
+template <class S>
+struct alignas(16) Pack {
+  static constexpr int size = 16 / int(sizeof(S));
+  S at[size];
+};
+
+template <class S>
+__device__ inline Pack<S> load_pack(const S* at) {
+  return *reinterpret_cast<const Pack<S>*>(at);
+}
+template <class S>
+__device__ inline void store_pack(S* at, const Pack<S>& pack) {
+  *reinterpret_cast<Pack<S>*>(at) = pack;
+}
+
+/// The sum over a group of `lanes` neighbouring threads (a power of two, at most 32), in each of
+/// them. All threads of the warp must come here.
+template <class C>
+__device__ inline C group_sum(C value, int lanes) {
+  for (int step = lanes / 2; step > 0; step /= 2)
+    value += __shfl_xor_sync(0xffffffffu, value, step);
+  return value;
+}
+template <class C>
+__device__ inline C group_max(C value, int lanes) {  // a NaN stays
+  for (int step = lanes / 2; step > 0; step /= 2) {
+    const C other = __shfl_xor_sync(0xffffffffu, value, step);
+    value = other > value || other != other ? other : value;
+  }
+  return value;
+}
+
+/// The smallest power of two that is at least n, within [1, 32]: threads that share a row.
+inline int lanes_for(int64_t n) {
+  int lanes = 1;
+  while (lanes < 32 && lanes < n) lanes *= 2;
+  return lanes;
+}
+
+/// Calls f with the element types that kernels compute on: float, double, and bf16 if stored so.
+template <class F>
+void dispatch_device(DType type, const char* op, F&& f) {
+  if (type == DType::bf16) return f.template operator()<bf16_t>();
+  dispatch_float(type, op, f);
+}
+
+}  // namespace cairn::cuda

@@ -1,0 +1,55 @@
+// The emulated device: its memory is the CPU's, and whatever is started has ended on return.
+#include <cstdlib>
+#include <cstring>
+
+#include "tensor/cuda/cublaslt.h"
+#include "tensor/cuda/cudnn.h"
+#include "tensor/cuda/runtime.h"
+#include "tensor/error.h"
+
+namespace cairn::cuda {
+
+const std::string& unavailable() {
+  static const std::string available;
+  return available;
+}
+void select_device(int index) {
+  require(index == 0, ErrorId::device, "device", "there is no device cuda:", index,
+          ", only the emulated cuda:0");
+}
+std::string device_name() { return "CUDA emulated on the CPU"; }
+std::string build_description() { return "built with CUDA emulated on the CPU, for tests"; }
+void* system_allocate(int64_t bytes) {
+  return std::aligned_alloc(256, size_t((bytes + 255) / 256 * 256));
+}
+void system_free(void* block) noexcept { std::free(block); }
+void* pinned_allocate(int64_t bytes) { return system_allocate(bytes); }
+void pinned_free(void* block) noexcept { system_free(block); }
+void copy_to_device(void* to, const void* from, int64_t bytes) {
+  std::memcpy(to, from, size_t(bytes));
+}
+void copy_to_host(void* to, const void* from, int64_t bytes) {
+  std::memcpy(to, from, size_t(bytes));
+}
+void copy_on_device(void* to, const void* from, int64_t bytes) {
+  std::memmove(to, from, size_t(bytes));
+}
+void fill_bytes(void* to, uint8_t value, int64_t bytes) { std::memset(to, value, size_t(bytes)); }
+void synchronize() {}
+void detail::started(const char*) {}
+
+// No libraries: the own kernels run.
+const std::string& cudnn_status() {
+  static const std::string absent = "cuDNN is not emulated";
+  return absent;
+}
+const std::string& cublaslt_status() {
+  static const std::string absent = "cuBLASLt is not emulated";
+  return absent;
+}
+bool convolve(const ConvProblem&, void*, const void*, const void*, const void*, const void*) {
+  return false;
+}
+bool multiply(const ProductProblem&, void*, const void*, const void*) { return false; }
+
+}  // namespace cairn::cuda

@@ -1,0 +1,12 @@
+// Converting elements on the GPU, for Tensor::to.
+#pragma once
+
+#include "tensor/tensor.h"
+
+namespace cairn::kernels::cuda {
+
+/// y = x in y's element type, to u8 rounded and clamped. Throws ErrorId::dtype for f16, which is a
+/// format of files.
+void convert(const Tensor& x, Tensor& y);
+
+}  // namespace cairn::kernels::cuda
