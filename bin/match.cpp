@@ -9,6 +9,7 @@
 #include "ucn/matcher.h"
 #include "ucn/photo.h"
 #include "ucn/picture.h"
+#include "ucn/precision.h"
 #include "ucn/weights.h"
 
 using namespace cairn;
@@ -18,7 +19,7 @@ namespace {
 
 struct Arguments {
   std::string photo0, photo1, out = ".", weights;
-  std::string draw = "points", mode = "all", keypoints = "corners";
+  std::string draw = "points", mode = "all", keypoints = "corners", precision = "fp32";
   uint64_t seed = 0;
   bool one_way = false, no_exif = false;
   Machine machine;
@@ -61,6 +62,9 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--seed", a.seed, "of the stability test")->check(not_negative());
 
   a.machine.add_options(app, "Machine");
+  app.add_option("--precision", a.precision, "fp32; on a GPU also tf32 or bf16 (faster)")
+      ->check(IsMember({"fp32", "tf32", "bf16"}))
+      ->group("Machine");
 }
 
 /// The weights that come with the checkout whose bin/ holds this program.
@@ -136,7 +140,7 @@ Tensor picture_of(std::vector<Match> matches, const Photo& p0, const Photo& p1, 
 }
 
 int run(Arguments& a) {
-  a.machine.use();
+  const Device device = a.machine.use();
   a.match.mode = match_mode(a.mode);
   a.match.reciprocity = !a.one_way;
   a.photo.respect_exif = !a.no_exif;
@@ -145,6 +149,9 @@ int run(Arguments& a) {
   const Weights weights = stage(
       "weights", [&] { return load_weights(a.weights.empty() ? bundled_weights() : a.weights); });
   ResUNet& network = *weights.network;
+  network.to(device);
+  set_precision(network, precision(a.precision));
+  FeatureExtractor extract(network);
   const int64_t channels = network.config().inputs;
   const Photo photo0 = stage("reading A", [&] { return read_photo(a.photo0, channels, a.photo); });
   const Photo photo1 = stage("reading B", [&] { return read_photo(a.photo1, channels, a.photo); });
@@ -152,10 +159,8 @@ int run(Arguments& a) {
   std::error_code error;  // now, because what follows takes long
   std::filesystem::create_directories(a.out, error);
   require(!error, ErrorId::io, "match", "cannot make the folder '", a.out, "': ", error.message());
-  const Tensor features0 =
-      stage("features of A", [&] { return extract_features(network, photo0.pixels); });
-  const Tensor features1 =
-      stage("features of B", [&] { return extract_features(network, photo1.pixels); });
+  const Tensor features0 = stage("features of A", [&] { return extract(photo0.pixels); });
+  const Tensor features1 = stage("features of B", [&] { return extract(photo1.pixels); });
   const Tensor keypoints0 = stage("keypoints of A", [&] { return keypoints_of(a, photo0); });
   const Tensor keypoints1 = stage("keypoints of B", [&] { return keypoints_of(a, photo1); });
   Random random(a.seed);
@@ -175,6 +180,7 @@ int run(Arguments& a) {
                 (long long)p.original.stored_width, (long long)p.original.stored_height,
                 (long long)p.pixels.dim(1), (long long)p.pixels.dim(0));
   };
+  std::printf("on %s\n", cairn::describe(device, a.precision).c_str());
   describe("A", a.photo0, photo0);
   describe("B", a.photo1, photo1);
   const bool every_pixel = a.match.mode == MatchMode::all_all;
@@ -189,6 +195,9 @@ int run(Arguments& a) {
   std::printf("time\n%s", stage.lines().c_str());
   std::printf("peak memory              %.0f MB, of which tensors %.0f MB\n",
               peak_resident_memory() / 1e6, double(memory_stats(Device::cpu).peak) / 1e6);
+  if (device == Device::cuda)
+    std::printf("peak memory of the GPU   %.0f MB\n",
+                double(memory_stats(Device::cuda).peak) / 1e6);
   std::printf("%s/matches.csv\n%s/matches.png\n", a.out.c_str(), a.out.c_str());
   return done;
 }

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "tensor/cuda/runtime.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor.h"
@@ -79,23 +80,42 @@ inline CLI::Validator not_negative() {
 
 /// The flags about the machine.
 struct Machine {
-  std::string device = "cpu";
+  std::string device = "auto";
   int threads = 0;
 
   void add_options(CLI::App& app, const std::string& group) {
-    app.add_option("--device", device, "cpu or cuda")
-        ->check(CLI::IsMember({"cpu", "cuda"}))
+    app.add_option("--device", device, "auto (a GPU if one works), cpu, cuda or cuda:N")
+        ->check(CLI::Validator(
+            [](std::string& text) {
+              const bool numbered = text.starts_with("cuda:") && text.size() > 5 &&
+                                    text.size() < 9 &&
+                                    text.find_first_not_of("0123456789", 5) == std::string::npos;
+              return numbered || text == "auto" || text == "cpu" || text == "cuda"
+                         ? ""
+                         : "must be auto, cpu, cuda or cuda:N, not " + text;
+            },
+            ""))
         ->group(group);
     app.add_option("--threads", threads, "0: all cores")
         ->check(number("a number from 0 to 1024", [](double v) { return v >= 0 && v <= 1024; }))
         ->group(group);
   }
-  /// Throws ErrorId::device when this build does not have the device.
-  void use() const {
-    if (device == "cuda") Tensor::empty({1}, DType::f32, Device::cuda);
+  /// The device to use. Throws ErrorId::device, saying why, when a GPU is asked for that cannot be
+  /// used: nothing is silently computed on the CPU instead.
+  Device use() const {
     if (threads > 0) set_num_threads(threads);
+    if (device == "cpu") return Device::cpu;
+    if (device == "auto") return cuda::unavailable().empty() ? Device::cuda : Device::cpu;
+    cuda::select_device(device == "cuda" ? 0 : std::atoi(device.c_str() + 5));
+    return Device::cuda;
   }
 };
+
+/// For the header of a run: "2 threads, fp32" or "NVIDIA H100 80GB HBM3 (sm_90, 79.2 GiB), tf32".
+inline std::string describe(Device device, const std::string& precision) {
+  return cat(device == Device::cuda ? cuda::device_name() : cat(num_threads(), " threads"), ", ",
+             precision);
+}
 
 /// The most memory the process has held, in bytes, as the system counts it; 0 if it does not say.
 inline double peak_resident_memory() {

@@ -40,6 +40,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--checkpoint-every", t.checkpoint_every, "steps between checkpoints");
   app.add_option("--log-every", t.log_every, "steps between lines of the log");
   a.machine.add_options(app, "Run");
+  t.precision = "auto";
+  app.add_option("--precision", t.precision, "fp32, tf32 or bf16; auto: tf32 on a GPU, else fp32");
   app.add_option("--loader-threads", t.loader_threads, "make pairs ahead; 0: none");
   app.add_flag("--anomaly", t.anomaly, "check every value for NaN (slow)");
 
@@ -171,7 +173,8 @@ void take_settings_of_run(CLI::App& app, int argc, char** argv, Arguments& a) {
 
 int train(Arguments& a) {
   TrainOptions& o = a.train;
-  a.machine.use();
+  const Device device = a.machine.use();
+  if (o.precision == "auto") o.precision = device == Device::cuda ? "tf32" : "fp32";
   o.model.inputs = a.color ? 3 : 1;
   o.model.image_statistics = !a.running_statistics;
   require(!o.images.empty(), ErrorId::usage, "train",
@@ -196,7 +199,7 @@ int train(Arguments& a) {
   };
 
   const RunFolder folder(a.out);
-  Trainer trainer(o, source);
+  Trainer trainer(o, source, device);
   if (a.resume) {
     const auto resumed = trainer.resume(a.out);
     for (const auto& line : resumed.damaged)
@@ -208,9 +211,10 @@ int train(Arguments& a) {
   }
   write_file_atomically(a.out + "/config.json", to_json(o), "train");
   RunLog log(a.out + "/log.jsonl", trainer.iteration());
-  std::printf("%s, %lld parameters, %lld outputs; %s; %d threads.\n", o.model.model.c_str(),
+  std::printf("%s, %lld parameters, %lld outputs; %s; on %s.\n", o.model.model.c_str(),
               static_cast<long long>(trainer.network().parameter_count()),
-              static_cast<long long>(o.model.outputs), source.description().c_str(), num_threads());
+              static_cast<long long>(o.model.outputs), source.description().c_str(),
+              describe(device, o.precision).c_str());
 
   const auto on_signal = [](int signal) {
     interrupted = 1;

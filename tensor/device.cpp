@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <unordered_map>
 
 #include "tensor/cuda/runtime.h"
@@ -43,16 +44,10 @@ class CachingAllocator {
     const int64_t unit = source_.alignment;
     const int64_t size = std::max(unit, (bytes + unit - 1) / unit * unit);
     std::lock_guard lock(mutex_);
-    // A cached block serves when it wastes less than half of itself.
-    auto it = free_.lower_bound(size);
-    void* block = nullptr;
-    int64_t got = size;
-    if (it != free_.end() && it->first < 2 * size + 4096) {
-      block = it->second;
-      got = it->first;
-      stats_.cached -= got;
-      free_.erase(it);
-    } else {
+    auto [block, got] = take(reserved_, size);
+    if (!block) std::tie(block, got) = take(free_, size);
+    if (!block) {
+      got = size;
       trim(std::max(2 * most_live_ - stats_.live - size, stats_.live + size));
       block = source_.allocate(size);
       if (!block) {  // memory in the cache may be of the wrong size: return it and try again
@@ -76,12 +71,32 @@ class CachingAllocator {
     const int64_t size = it->second;
     sizes_.erase(it);
     stats_.live -= size;
-    if (keep_freed_blocks) {
-      free_.emplace(size, block);
+    if (keep_freed_blocks || reserving_) {
+      (reserving_ ? reserved_ : free_).emplace(size, block);
       stats_.cached += size;
     } else {
       source_.release(block);
     }
+  }
+
+  void begin_reservation() {
+    std::lock_guard lock(mutex_);
+    require(!reserving_, ErrorId::memory, "allocate", "memory is being reserved already");
+    reserving_ = true;
+  }
+  /// The reserved blocks count as live until they are released.
+  std::vector<void*> end_reservation() {
+    std::lock_guard lock(mutex_);
+    reserving_ = false;
+    std::vector<void*> blocks;
+    for (const auto& [size, block] : reserved_) {
+      blocks.push_back(block);
+      sizes_[block] = size;
+      stats_.cached -= size;
+      stats_.live += size;
+    }
+    reserved_.clear();
+    return blocks;
   }
 
   MemoryStats stats() {
@@ -99,6 +114,17 @@ class CachingAllocator {
   }
 
  private:
+  using Blocks = std::multimap<int64_t, void*>;
+
+  /// A cached block serves when it wastes less than half of itself; null if there is none.
+  std::pair<void*, int64_t> take(Blocks& from, int64_t size) {
+    const auto it = from.lower_bound(size);
+    if (it == from.end() || it->first >= 2 * size + 4096) return {nullptr, 0};
+    const auto [got, block] = *it;
+    stats_.cached -= got;
+    from.erase(it);
+    return {block, got};
+  }
   /// "; the largest live blocks: 3 of 78643200 bytes, ..."
   std::string largest_live() const {
     std::map<int64_t, int, std::greater<>> counts;
@@ -113,7 +139,7 @@ class CachingAllocator {
   /// Sizes that come once (a folder of photos, say) must not pile up: cached blocks go, largest
   /// first, until at most `budget` bytes are left.
   void trim(int64_t budget) {
-    while (stats_.cached > budget) {
+    while (stats_.cached > budget && !free_.empty()) {
       const auto largest = std::prev(free_.end());
       source_.release(largest->second);
       stats_.cached -= largest->first;
@@ -124,7 +150,8 @@ class CachingAllocator {
 
   const Source source_;
   std::mutex mutex_;
-  std::multimap<int64_t, void*> free_;
+  Blocks free_, reserved_;
+  bool reserving_ = false;
   std::unordered_map<void*, int64_t> sizes_;
   MemoryStats stats_;
   int64_t most_live_ = 0;  // since the cache was emptied; stats_.peak may be reset
@@ -139,7 +166,7 @@ constexpr Source cuda_source{"GPU", 256, cuda::system_allocate, cuda::system_fre
 CachingAllocator& allocator(Device device) {
   static auto* const cpu = new CachingAllocator(cpu_source);
   if (device == Device::cpu) return *cpu;
-  require(cuda::unavailable().empty(), ErrorId::device, "device", cuda::unavailable());
+  require(cuda::unavailable().empty(), ErrorId::device, "cuda", cuda::unavailable());
   static auto* const gpu = new CachingAllocator(cuda_source);
   return *gpu;
 }
@@ -152,5 +179,15 @@ void release(Device device, void* block) noexcept { allocator(device).release(bl
 MemoryStats memory_stats(Device device) { return allocator(device).stats(); }
 void reset_peak_memory(Device device) { allocator(device).reset_peak(); }
 void empty_cache(Device device) { allocator(device).empty_cache(); }
+
+Reservation::Reservation(Device device) : device_(device) { allocator(device).begin_reservation(); }
+void Reservation::close() {
+  if (open_) blocks_ = allocator(device_).end_reservation();
+  open_ = false;
+}
+Reservation::~Reservation() {
+  close();
+  for (void* block : blocks_) release(device_, block);
+}
 
 }  // namespace cairn

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <ostream>
 #include <string_view>
+#include <vector>
 
 namespace cairn {
 
@@ -30,5 +31,20 @@ void empty_cache(Device device);
 /// blocks, when there is none, and ErrorId::device, saying why, when the device cannot be used.
 void* allocate(Device device, int64_t bytes);
 void release(Device device, void* block) noexcept;
+
+/// For recorded work, which uses the same memory each time: from construction to close(), blocks
+/// that are freed serve only what is allocated until close(), and they are kept until destruction.
+class Reservation {
+ public:
+  explicit Reservation(Device device);
+  ~Reservation();
+  Reservation(const Reservation&) = delete;
+  void close();
+
+ private:
+  Device device_;
+  std::vector<void*> blocks_;
+  bool open_ = true;
+};
 
 }  // namespace cairn

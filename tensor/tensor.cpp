@@ -24,6 +24,17 @@ Tensor Tensor::empty(const Shape& shape, DType type, Device device) {
   return t;
 }
 
+Tensor Tensor::within(const std::shared_ptr<void>& memory, int64_t offset, const Shape& shape,
+                      DType type, Device device) {
+  Tensor t;
+  t.storage_ = {memory, static_cast<char*>(memory.get()) + offset};
+  t.shape_ = shape;
+  t.numel_ = shape.numel();
+  t.dtype_ = type;
+  t.device_ = device;
+  return t;
+}
+
 Tensor Tensor::zeros(const Shape& shape, DType type, Device device) {
   Tensor t = empty(shape, type, device);
   if (t.numel_ == 0) return t;
@@ -35,8 +46,11 @@ Tensor Tensor::zeros(const Shape& shape, DType type, Device device) {
 }
 
 Tensor Tensor::full(const Shape& shape, double value, DType type, Device device) {
-  if (device != Device::cpu) return full(shape, value, type).to(device);
-  Tensor t = empty(shape, type);
+  Tensor t = empty(shape, type, device);
+  if (t.on_gpu()) {
+    kernels::cuda::fill(value, t);
+    return t;
+  }
   dispatch_all(type, [&]<class T>() {
     if constexpr (std::is_arithmetic_v<T>)
       std::ranges::fill(t.span<T>(), T(value));

@@ -31,6 +31,9 @@ class Tensor {
   static Tensor from(const Shape& shape, const std::vector<T>& values) {
     return from(shape, std::span<const T>(values));
   }
+  /// A part of memory that others hold too, for those who manage memory.
+  static Tensor within(const std::shared_ptr<void>& memory, int64_t offset, const Shape& shape,
+                       DType type, Device device);
   static Tensor scalar(double value, DType type = DType::f32) { return full({}, value, type); }
 
   bool defined() const { return storage_ != nullptr; }

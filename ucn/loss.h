@@ -36,6 +36,36 @@ struct LossDraws {
 LossDraws draw_for_loss(int64_t correspondences, const Shape& features0, const Shape& features1,
                         const LossOptions& options, Random& random);
 
+/// What the losses read of one pair besides its features: all that follows from positions and draws
+/// alone, and so can be on the GPU before the step begins.
+struct LossInputs {
+  struct Side {
+    /// Where the positives' features are: K x 2 positions (f64) in the images of all pairs, one
+    /// above the other; or K rows (i64) of all pixels if they are floored.
+    Tensor positives;
+    Tensor pixels;  ///< drawn pixels as rows of all pixels, i64
+    /// Where the drawn positives are in their image (f64), floored or not, and exactly.
+    Tensor centers, truth;
+    Tensor places;  ///< where the drawn pixels are, f64; for the contrastive loss only
+  };
+  Side side[2];
+  Tensor chosen;  ///< the drawn positives' numbers, i64
+
+  /// Calls f(tensor) with every tensor that is defined.
+  template <class F>
+  void for_each(F&& f) {
+    for (Side& s : side)
+      for (Tensor* t : {&s.positives, &s.pixels, &s.centers, &s.truth, &s.places})
+        if (t->defined()) f(*t);
+    f(chosen);
+  }
+};
+/// Of pair `element` of a batch; on the CPU. `places`: for the contrastive loss. Throws
+/// ErrorId::index for a position outside the features.
+LossInputs prepare_loss(const Correspondences& matches, const LossDraws& draws,
+                        const Shape& features0, const Shape& features1, int64_t element,
+                        const LossOptions& options, bool places);
+
 /// Both are scalars, means over the batch.
 struct LossTerms {
   Var positive, negative;
@@ -47,14 +77,20 @@ struct LossTerms {
 ///   negative: for each drawn correspondence, the drawn pixel of the other image that is nearest in
 ///   feature space; those outside the radius cost relu(neg_thresh - d2)^2; mean in each direction,
 ///   averaged. An empty set costs nothing. d2 is the squared distance of unit features.
-/// features: N x H x W x C; one Correspondences and one LossDraws for each of the N pairs.
+/// features: N x H x W x C; one LossInputs, on the features' device, for each of the N pairs.
 LossTerms hardest_contrastive(const Var& features0, const Var& features1,
-                              std::span<const Correspondences> matches,
-                              std::span<const LossDraws> draws, const LossOptions& options);
+                              std::span<const LossInputs> inputs, const LossOptions& options);
 
 /// Contrastive loss (Choy et al., "Universal correspondence network", NIPS 2016): as above, but
 /// every drawn pixel outside the radius with d < neg_thresh, d = sqrt(d2 + 2^-23), is a negative
 /// and costs (neg_thresh - d)^2. Floored or not, the radius is about the position itself.
+LossTerms contrastive(const Var& features0, const Var& features1,
+                      std::span<const LossInputs> inputs, const LossOptions& options);
+
+/// The same from one Correspondences and one LossDraws for each pair.
+LossTerms hardest_contrastive(const Var& features0, const Var& features1,
+                              std::span<const Correspondences> matches,
+                              std::span<const LossDraws> draws, const LossOptions& options);
 LossTerms contrastive(const Var& features0, const Var& features1,
                       std::span<const Correspondences> matches, std::span<const LossDraws> draws,
                       const LossOptions& options);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tensor/kernels/nearest/nearest.h"
+#include "tensor/kernels/pixels/pixels.h"
 #include "tensor/kernels/rows/rows.h"
 
 namespace cairn::ucn {
@@ -18,7 +19,8 @@ MatchMode match_mode(const std::string& name) {
 
 namespace {
 
-/// The pixels of one image that may be matched: row-major pixel numbers and their features.
+/// The pixels of one image that may be matched: row-major pixel numbers and their features, all
+/// where the features are.
 struct Side {
   Side(const Tensor& features, const Tensor& keypoints, bool every_pixel) {
     require(features.rank() == 3, ErrorId::shape, "match", "features are ", features.shape(),
@@ -39,12 +41,15 @@ struct Side {
               ", ", y, ") lies outside the image of ", width, "x", height);
       pixels.data<int64_t>()[k] = y * width + x;
     }
+    pixels = pixels.to(features.device());
     rows = kernels::gather_rows(all, pixels);
   }
   int64_t count() const { return rows.dim(0); }
-  int64_t pixel(int64_t row) const { return pixels.defined() ? pixels.data<int64_t>()[row] : row; }
-  int64_t x(int64_t pixel) const { return pixel % width; }
-  int64_t y(int64_t pixel) const { return pixel / width; }
+  /// The pixels of these rows.
+  Tensor pixels_of(const Tensor& index) const {
+    if (!pixels.defined()) return index;
+    return kernels::gather_rows(pixels.reshape({-1, 1}), index).reshape({-1});
+  }
 
   int64_t height, width;
   Tensor all, rows, pixels;  // pixels: undefined when rows are all pixels
@@ -57,53 +62,51 @@ double squared(double v) { return v * v; }
 MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor& keypoints0,
                   const Tensor& keypoints1, const MatcherOptions& o, Random& random,
                   const Tensor& noise) {
+  require_same_device("match", features0, features1);
   const Side from(features0, keypoints0, o.mode == MatchMode::all_all);
   const Side to(features1, keypoints1, o.mode != MatchMode::keypoints);
   MatchResult result;
   if (from.count() == 0 || to.count() == 0) return result;
-  const auto there = kernels::nearest(from.rows, to.rows);
-  const Tensor distance = there.distance.to(DType::f64), second = there.second.to(DType::f64);
-
   const int64_t n = from.count();
   require(!noise.defined() || noise.shape() == Shape{n, 2}, ErrorId::shape, "match",
           "the noise is ", noise.shape(), ", not ", n, "x2");
-  Tensor ends = Tensor::empty({n}, DType::i64);    // pixels of image 1
-  Tensor starts = Tensor::empty({n}, DType::i64);  // pixels of image 1 where the way back begins
-  for (int64_t k = 0; k < n; ++k) {
-    const int64_t end = to.pixel(there.index.data<int64_t>()[k]);
-    ends.data<int64_t>()[k] = end;
-    int64_t dx = 0, dy = 0;
-    if (o.stability && noise.defined()) {
-      dx = noise.data<int64_t>()[2 * k];
-      dy = noise.data<int64_t>()[2 * k + 1];
-    } else if (o.stability) {
-      dx = random.chance(0.5) ? 1 : -1;
-      dy = random.chance(0.5) ? 1 : -1;
-    }
-    starts.data<int64_t>()[k] = std::clamp<int64_t>(to.y(end) + dy, 0, to.height - 1) * to.width +
-                                std::clamp<int64_t>(to.x(end) + dx, 0, to.width - 1);
-  }
-  Tensor back;
+
+  // Nothing is looked at before all is found: on a GPU that would wait.
+  const auto there = kernels::nearest(from.rows, to.rows);
+  Tensor ends = to.pixels_of(there.index), back;
   if (o.reciprocity || o.stability) {
+    Tensor starts = ends;
+    if (o.stability) {
+      Tensor moves = noise;
+      if (!moves.defined()) {
+        moves = Tensor::empty({n, 2}, DType::i64);
+        for (int64_t& m : moves.span<int64_t>()) m = random.chance(0.5) ? 1 : -1;
+      }
+      starts = kernels::moved_pixels(ends, moves.to(ends.device()), to.height, to.width);
+    }
     const Side home = o.mode == MatchMode::all ? Side(features0, {}, true) : from;
-    back = kernels::nearest(kernels::gather_rows(to.all, starts), home.rows).index;
-    for (int64_t& r : back.span<int64_t>()) r = home.pixel(r);
+    back = home.pixels_of(kernels::nearest(kernels::gather_rows(to.all, starts), home.rows).index);
   }
 
+  const auto read = [](const Tensor& t) { return t.defined() ? t.to(Device::cpu) : t; };
+  const Tensor distance = read(there.distance).to(DType::f64);
+  const Tensor second = read(there.second).to(DType::f64), starts = read(from.pixels);
+  ends = read(ends);
+  back = read(back);
   for (int64_t k = 0; k < n; ++k) {
-    const int64_t start = from.pixel(k), end = ends.data<int64_t>()[k];
+    const int64_t start = starts.defined() ? starts.data<int64_t>()[k] : k;
+    const int64_t end = ends.data<int64_t>()[k], w0 = from.width, w1 = to.width;
     const double d2 = distance.data<double>()[k], s2 = second.data<double>()[k];
     bool kept = o.ratio >= 1 || std::sqrt(d2) < o.ratio * std::sqrt(s2);
     result.after_ratio += kept;
     if (back.defined()) {
       const int64_t r = back.data<int64_t>()[k];
-      kept = kept && squared(double(from.x(r) - from.x(start))) +
-                             squared(double(from.y(r) - from.y(start))) <
+      kept = kept && squared(double(r % w0 - start % w0)) + squared(double(r / w0 - start / w0)) <
                          squared(o.radius);
     }
     result.kept += kept;
-    result.matches.push_back({double(from.x(start)), double(from.y(start)), double(to.x(end)),
-                              double(to.y(end)), 1 - d2 / 2, kept});
+    result.matches.push_back({double(start % w0), double(start / w0), double(end % w1),
+                              double(end / w1), 1 - d2 / 2, kept});
   }
   return result;
 }

@@ -44,10 +44,10 @@ struct MatchResult {
   int64_t kept = 0;            ///< and then the search back
 };
 
-/// features: H x W x C of unit length; keypoints: K x 2 i64 (x, y), ignored where the mode takes
-/// all pixels. `noise`: the stability test's moves, one row (dx, dy) per match, i64; drawn from
-/// `random` if undefined. Distance matrices are never stored. Throws ErrorId::shape,
-/// ErrorId::index.
+/// features: H x W x C of unit length, on one device; keypoints, on the CPU: K x 2 i64 (x, y),
+/// ignored where the mode takes all pixels. `noise`: the stability test's moves, one row (dx, dy)
+/// per match, i64; drawn from `random` if undefined. Distance matrices are never stored. Throws
+/// ErrorId::shape, ErrorId::index.
 MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor& keypoints0,
                   const Tensor& keypoints1, const MatcherOptions& options, Random& random,
                   const Tensor& noise = {});

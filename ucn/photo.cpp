@@ -26,14 +26,45 @@ std::array<double, 2> Photo::to_stored(double x, double y) const {
                             (y + 0.5) * double(original.height()) / double(pixels.dim(0)) - 0.5);
 }
 
-Tensor extract_features(ResUNet& network, const Tensor& pixels) {
+namespace {
+
+/// `pixels` are where the network is.
+Tensor forward(ResUNet& network, const Tensor& pixels) {
   NoGrad no_grad;
   network.eval();
   const Tensor input = kernels::affine(pixels.to(DType::f32), 1.0 / 255, -0.5);
   const Tensor f = network(input.reshape({1, pixels.dim(0), pixels.dim(1), pixels.dim(2)})).value();
-  require(kernels::first_not_finite(f) < 0, ErrorId::nan, "features",
-          "some are NaN or infinite: the weights are damaged, or come from a failed training");
   return f.reshape({f.dim(1), f.dim(2), f.dim(3)});
+}
+
+Tensor finite(const Tensor& features) {
+  require(kernels::first_not_finite(features) < 0, ErrorId::nan, "features",
+          "some are NaN or infinite: the weights are damaged, or come from a failed training");
+  return features;
+}
+
+}  // namespace
+
+Tensor extract_features(ResUNet& network, const Tensor& pixels) {
+  return finite(forward(network, pixels.to(network.device())));
+}
+
+Tensor FeatureExtractor::operator()(const Tensor& pixels) {
+  if (network_.device() == Device::cpu) return extract_features(network_, pixels);
+  const auto at =
+      std::ranges::find(sizes_, pixels.shape(), [](const Recorded& r) { return r.pixels.shape(); });
+  if (at == sizes_.end()) {  // the first run of a size finds the libraries' plans
+    if (sizes_.size() == most_sizes) sizes_.pop_back();
+    sizes_.insert(sizes_.begin(), {pixels.to(Device::cuda), {}, nullptr});
+    return finite(forward(network_, sizes_[0].pixels));
+  }
+  std::rotate(sizes_.begin(), at, at + 1);
+  Recorded& r = sizes_[0];
+  r.pixels.assign_(pixels);
+  if (!r.graph)
+    r.graph = std::make_unique<Graph>([&] { r.features = forward(network_, r.pixels); });
+  r.graph->launch();
+  return finite(r.features.clone());
 }
 
 }  // namespace cairn::ucn

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "data/image.h"
+#include "tensor/graph.h"
 #include "ucn/resunet.h"
 
 namespace cairn::ucn {
@@ -25,8 +28,26 @@ struct Photo {
 };
 Photo read_photo(const std::string& path, int64_t channels, const PhotoOptions& options);
 
-/// Features at every pixel of H x W x C u8: H x W x outputs. No tape is built. Throws ErrorId::nan
-/// when they are not finite, as those of damaged weights are.
+/// Features at every pixel of H x W x C u8: H x W x outputs, where the network is. No tape is
+/// built. Throws ErrorId::nan when they are not finite, as those of damaged weights are.
 Tensor extract_features(ResUNet& network, const Tensor& pixels);
+
+/// The same for many photos: on a GPU, the work for a size that comes again is recorded and then
+/// started by a single call.
+class FeatureExtractor {
+ public:
+  /// `network` must outlive the extractor, and its parameters must not move.
+  explicit FeatureExtractor(ResUNet& network) : network_(network) {}
+  Tensor operator()(const Tensor& pixels);
+
+ private:
+  struct Recorded {
+    Tensor pixels, features;
+    std::unique_ptr<Graph> graph;  // null: the size was seen once
+  };
+  static constexpr size_t most_sizes = 2;  // upright and across; each keeps a network's memory
+  ResUNet& network_;
+  std::vector<Recorded> sizes_;  // the last used first
+};
 
 }  // namespace cairn::ucn

@@ -103,13 +103,15 @@ Var ResUNet::forward(const Var& x) {
           ErrorId::shape, config_.model, "the input is ", x.shape(), ", but N x H x W x ",
           config_.inputs, " with at least one pixel is expected");
   Var skip[4];
-  Var y = x;
+  Var y = image_type_ == DType::bf16 ? Var(x.value().to(DType::bf16)) : x;
   for (int i = 0; i < 4; ++i) y = skip[i] = down_[i](y);
   for (int i = 0; i < 3; ++i) {
     const Var& s = skip[2 - i];
     y = concat({crop(up_[i](y), s.dim(1), s.dim(2)), s});  // the way up makes 2n + 1 rows
   }
   y = (*final_)(relu((*conv1_tr_)(y)));
+  require(config_.normalize || y.dtype() != DType::bf16, ErrorId::dtype, config_.model,
+          "features that are not normalised have no bf16 way");
   return config_.normalize ? l2_normalize(y, 1e-8) : y;
 }
 

@@ -35,6 +35,10 @@ class ResUNet : public nn::Module {
   ResUNet(const ResUNetConfig& config, Random& random);
   const ResUNetConfig& config() const { return config_; }
 
+  /// The type of the images between layers: that of the input, or, when set to bf16 (on the GPU),
+  /// that one; features are f32 then, and the input gets no gradient.
+  void set_image_type(DType type) { image_type_ = type; }
+
  private:
   class Block;
   /// A convolution down or up to one resolution, its norm and ReLU, and the residual blocks.
@@ -49,6 +53,7 @@ class ResUNet : public nn::Module {
   Var forward(const Var& x) override;
 
   ResUNetConfig config_;
+  DType image_type_ = DType::f32;
   Level down_[4], up_[3];  // up_[0] leads from 1/8 to 1/4
   nn::Conv2d *conv1_tr_, *final_;
 };

@@ -61,6 +61,7 @@ void each_setting(Options& o, F&& f) {
   f("warmup", o.warmup, not_negative, decides);
   f("exp_gamma", o.exp_gamma, fraction, decides);
   f("clip", o.clip, not_negative, decides);
+  f("precision", o.precision, any, decides);
   f("anomaly", o.anomaly, any, may_change);
   f("checkpoint_every", o.checkpoint_every, positive, may_change);
   f("log_every", o.log_every, positive, may_change);
@@ -114,6 +115,7 @@ void check(const TrainOptions& o) {
   };
   one_of("loss", o.loss_name, {"hardest", "contrastive"});
   one_of("optimizer", o.optimizer, {"adamw", "adam", "sgd"});
+  one_of("precision", o.precision, {"fp32", "tf32", "bf16"});
   one_of("schedule", o.schedule, {"cosine", "exponential", "constant"});
   std::vector<std::string> models;
   for (const auto& v : resunet_variants()) models.push_back(v.name);

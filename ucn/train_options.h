@@ -30,6 +30,7 @@ struct TrainOptions {
   int64_t warmup = 100;             ///< steps of a rising rate (cosine), at most a tenth of all
   double exp_gamma = 0.99;          ///< per 2000 steps (exponential)
   double clip = 1;                  ///< largest gradient norm; 0: no limit
+  std::string precision = "fp32";   ///< fp32; on a GPU also tf32, bf16 (ucn/precision.h)
   bool anomaly = false;             ///< check every value of every step for NaN (slow)
 
   int64_t checkpoint_every = 500;  ///< the rest decides nothing about the result

@@ -6,9 +6,11 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <optional>
+#include <utility>
 
 #include "nn/safetensors.h"
+#include "tensor/kernels/elementwise/elementwise.h"
+#include "ucn/precision.h"
 
 namespace cairn::ucn {
 namespace {
@@ -76,11 +78,17 @@ Tensor stack(const std::vector<Pair>& pairs, Tensor Pair::*image) {
 
 }  // namespace
 
-Trainer::Trainer(const TrainOptions& options, const PairSource& source)
-    : options_(options), source_(source), data_(source.description()) {
+Trainer::Trainer(const TrainOptions& options, const PairSource& source, Device device)
+    : options_(options),
+      source_(source),
+      device_(device),
+      upload_(device),
+      data_(source.description()) {
   check(options_);
   Random random(options_.seed, init_stream);
   network_ = std::make_unique<ResUNet>(options_.model, random);
+  network_->to(device);
+  set_precision(*network_, precision(options_.precision));
   optimizer_ = make_optimizer(options_, network_->parameters());
 }
 
@@ -93,34 +101,83 @@ double Trainer::learning_rate() const {
   return options_.lr;
 }
 
-int64_t Trainer::pixels_searched() const {
+int64_t Trainer::pixels_searched(int64_t step) const {
   constexpr double first = 64;
   const double all = double(options_.loss.num_hn_samples);
   const int64_t steps = options_.mining_warmup;
-  if (iteration_ >= steps || all <= first) return options_.loss.num_hn_samples;
-  return std::llround(first * std::pow(all / first, double(iteration_) / double(steps)));
+  if (step >= steps || all <= first) return options_.loss.num_hn_samples;
+  return std::llround(first * std::pow(all / first, double(step) / double(steps)));
 }
 
-LossTerms Trainer::forward_backward(int64_t step, int64_t micro, const std::vector<Pair>& pairs) {
-  const Var features0 = (*network_)(stack(pairs, &Pair::image0));
-  const Var features1 = (*network_)(stack(pairs, &Pair::image1));
-  std::vector<Correspondences> matches;
-  std::vector<LossDraws> draws;
+Trainer::Batch Trainer::make_batch(int64_t step) {
+  Batch batch{step, {}};
+  std::vector<Tensor*> tensors;
   LossOptions loss = options_.loss;
-  loss.num_hn_samples = pixels_searched();
-  for (size_t b = 0; b < pairs.size(); ++b) {
-    matches.push_back({pairs[b].positions0, pairs[b].positions1});
-    const int64_t sample = (step * options_.iter_size + micro) * options_.batch + int64_t(b);
-    Random random(options_.seed, loss_stream + uint64_t(sample));
-    draws.push_back(
-        draw_for_loss(matches[b].count(), features0.shape(), features1.shape(), loss, random));
+  loss.num_hn_samples = pixels_searched(step);
+  for (int64_t m = 0; m < options_.iter_size; ++m) {
+    std::vector<Pair> pairs;
+    for (int64_t b = 0; b < options_.batch; ++b) pairs.push_back(loader_->next());
+    MicroBatch pass{stack(pairs, &Pair::image0), stack(pairs, &Pair::image1), {}};
+    for (int64_t b = 0; b < options_.batch; ++b) {
+      const Pair& pair = pairs[size_t(b)];
+      const Correspondences matches{pair.positions0, pair.positions1};
+      Random random(options_.seed,
+                    loss_stream + uint64_t((step * options_.iter_size + m) * options_.batch + b));
+      const Shape &s0 = pass.images0.shape(), &s1 = pass.images1.shape();
+      const LossDraws draws = draw_for_loss(matches.count(), s0, s1, loss, random);
+      pass.inputs.push_back(
+          prepare_loss(matches, draws, s0, s1, b, loss, options_.loss_name == "contrastive"));
+    }
+    batch.passes.push_back(std::move(pass));
   }
-  const LossTerms terms = (options_.loss_name == "contrastive" ? contrastive : hardest_contrastive)(
-      features0, features1, matches, draws, loss);
-  const Var total = scale(terms.total(options_.loss), 1 / double(options_.iter_size));
-  if (total.requires_grad()) total.backward();
-  return terms;
+  for (MicroBatch& pass : batch.passes) {
+    tensors.insert(tensors.end(), {&pass.images0, &pass.images1});
+    for (LossInputs& in : pass.inputs) in.for_each([&](Tensor& t) { tensors.push_back(&t); });
+  }
+  upload_(tensors);
+  return batch;
 }
+
+void Trainer::fetch_ahead() {
+  try {
+    next_ = make_batch(iteration_ + 1);
+  } catch (...) {
+    next_error_ = std::current_exception();  // of the next step, not of this one
+  }
+}
+
+std::vector<LossTerms> Trainer::accumulate(const Batch& batch) {
+  optimizer_->zero_grad();
+  std::vector<LossTerms> all;
+  for (const MicroBatch& pass : batch.passes) {
+    const Var features0 = (*network_)(pass.images0), features1 = (*network_)(pass.images1);
+    const LossTerms terms =
+        options_.loss_name == "contrastive"
+            ? contrastive(features0, features1, pass.inputs, options_.loss)
+            : hardest_contrastive(features0, features1, pass.inputs, options_.loss);
+    const Var total = scale(terms.total(options_.loss), 1 / double(options_.iter_size));
+    if (total.requires_grad()) total.backward();
+    all.push_back({terms.positive.detach(), terms.negative.detach()});
+  }
+  return all;
+}
+
+namespace {
+
+/// What every gradient is multiplied by so that their norm is at most `most`; NaN when the norm or
+/// a loss is not finite. Nothing waits for it.
+Tensor gradient_scale(const Tensor& norm, double most, const std::vector<LossTerms>& losses) {
+  using namespace kernels;
+  const auto nan_if_not_finite = [](const Tensor& x) { return affine(x.to(DType::f64), 0, 0); };
+  const Tensor limit = Tensor::full({}, most, DType::f64, norm.device());
+  Tensor scale = add(clamp(div(limit, norm), 0, 1), nan_if_not_finite(norm));
+  for (const LossTerms& l : losses)
+    for (const Var& term : {l.positive, l.negative})
+      scale = add(scale, nan_if_not_finite(term.value()));
+  return scale;
+}
+
+}  // namespace
 
 StepReport Trainer::step() {
   const int64_t per_step = options_.batch * options_.iter_size;
@@ -129,25 +186,11 @@ StepReport Trainer::step() {
                                        options_.loader_threads);
   const auto start = Clock::now();
   StepReport report;
-  std::vector<std::vector<Pair>> micro_batches;
-  for (int64_t m = 0; m < options_.iter_size; ++m) {
-    micro_batches.emplace_back();
-    for (int64_t b = 0; b < options_.batch; ++b) micro_batches.back().push_back(loader_->next());
-  }
+  if (next_error_) std::rethrow_exception(std::exchange(next_error_, nullptr));
+  const Batch batch = next_ ? std::move(*next_) : make_batch(iteration_);
+  next_.reset();
   report.data_seconds = seconds_since(start);
 
-  const auto accumulate = [&] {
-    optimizer_->zero_grad();
-    report.positive = report.negative = 0;
-    for (int64_t m = 0; m < options_.iter_size; ++m) {
-      const LossTerms terms = forward_backward(iteration_, m, micro_batches[size_t(m)]);
-      report.positive += terms.positive.item() / double(options_.iter_size);
-      report.negative += terms.negative.item() / double(options_.iter_size);
-    }
-    report.loss = report.positive + options_.loss.neg_weight * report.negative;
-    report.grad_norm =
-        nn::clip_grad_norm(network_->parameters(), options_.clip > 0 ? options_.clip : INFINITY);
-  };
   const auto named = [&](const std::string& what) {
     return Error(ErrorId::nan, "train",
                  cat("step ", iteration_ + 1, " of seed ", options_.seed, ": ", what),
@@ -157,19 +200,32 @@ StepReport Trainer::step() {
   try {
     std::optional<AnomalyMode> anomaly;
     if (options_.anomaly) anomaly.emplace();
-    accumulate();
+    const std::vector<LossTerms> losses = accumulate(batch);
+    const Tensor norm = nn::grad_norm(network_->parameters()).to(device_);
+    optimizer_->lr = report.lr = learning_rate();
+    optimizer_->step(gradient_scale(norm, options_.clip > 0 ? options_.clip : INFINITY, losses));
+    optimizer_->zero_grad();
+
+    if (device_ == Device::cuda && iteration_ + 1 < options_.iterations) {
+      const auto fetching = Clock::now();
+      fetch_ahead();
+      report.data_seconds += seconds_since(fetching);
+    }
+    for (const LossTerms& l : losses) {
+      report.positive += l.positive.item() / double(options_.iter_size);
+      report.negative += l.negative.item() / double(options_.iter_size);
+    }
+    report.loss = report.positive + options_.loss.neg_weight * report.negative;
+    report.grad_norm = norm.item();
     if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm)) {
       AnomalyMode look_closer;  // again, to name the op and the layer
-      accumulate();
+      accumulate(batch);
       throw named("the loss or a gradient is not finite");
     }
   } catch (const Error& e) {
     if (e.id() != ErrorId::nan || std::string_view(e.what()).starts_with("train:")) throw;
     throw named(e.what());
   }
-  optimizer_->lr = report.lr = learning_rate();
-  optimizer_->step();
-  optimizer_->zero_grad();
   report.iteration = ++iteration_;
   report.step_seconds = seconds_since(start);
   return report;
@@ -179,8 +235,8 @@ HitRatios Trainer::evaluate(const Pair& pair) {
   NoGrad no_grad;
   network_->eval();
   const auto features = [&](const Tensor& image) {
-    const Tensor f =
-        (*network_)(image.reshape({1, image.dim(0), image.dim(1), image.dim(2)})).value();
+    const Tensor one = image.reshape({1, image.dim(0), image.dim(1), image.dim(2)});
+    const Tensor f = (*network_)(one.to(device_)).value();
     return f.reshape({f.dim(1), f.dim(2), f.dim(3)});
   };
   const HitRatios r = hit_ratios(features(pair.image0), features(pair.image1), pair.positions0,
@@ -194,7 +250,7 @@ void Trainer::save(const std::string& folder) {
   for (const auto& t : nn::export_state(*network_))
     file.tensors.push_back({"model." + t.name, t.tensor});
   for (const auto& t : optimizer_->state())
-    file.tensors.push_back({"optimizer." + t.name, t.tensor});
+    file.tensors.push_back({"optimizer." + t.name, t.tensor.to(Device::cpu)});
   file.metadata = {{"format", checkpoint_format},
                    {"iteration", std::to_string(iteration_)},
                    {"settings", to_json(options_)},
@@ -268,6 +324,7 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
   iteration_ = newest->iteration;
   next_slot_ = 1 - newest->slot;
   loader_.reset();
+  next_.reset();
   result.found = true;
   return result;
 }

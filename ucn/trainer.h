@@ -1,12 +1,15 @@
 // Training: pairs in, weights out, nothing lost in between.
 #pragma once
 
+#include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "data/loader.h"
 #include "nn/optim.h"
+#include "tensor/upload.h"
 #include "ucn/matcher.h"
 #include "ucn/train_options.h"
 #include "ucn/weights.h"
@@ -25,11 +28,13 @@ struct StepReport {
 /// resumed run continues bit for bit.
 class Trainer {
  public:
-  /// `source` must outlive the trainer.
-  Trainer(const TrainOptions& options, const PairSource& source);
+  /// `source` must outlive the trainer. Everything that a step computes is computed on `device`.
+  Trainer(const TrainOptions& options, const PairSource& source, Device device = Device::cpu);
 
-  /// One optimiser step. A loss or gradient that is not finite throws ErrorId::nan, naming the op,
-  /// the layer, the step and the seed; the parameters are then as before the step.
+  /// One optimiser step. On a GPU nothing in it waits for a result: the next step's pairs are
+  /// fetched and sent while it runs, and what it reports is read at its end. A loss or gradient
+  /// that is not finite throws ErrorId::nan, naming the op, the layer, the step and the seed; the
+  /// parameters are then as before the step.
   StepReport step();
   int64_t iteration() const { return iteration_; }
   bool done() const { return iteration_ >= options_.iterations; }
@@ -51,16 +56,31 @@ class Trainer {
   Resumed resume(const std::string& folder);
 
  private:
-  LossTerms forward_backward(int64_t step, int64_t micro, const std::vector<Pair>& pairs);
+  /// One pass of the network: images, and what the losses read of each pair; on the device.
+  struct MicroBatch {
+    Tensor images0, images1;
+    std::vector<LossInputs> inputs;
+  };
+  struct Batch {
+    int64_t step;
+    std::vector<MicroBatch> passes;
+  };
+  Batch make_batch(int64_t step);
+  void fetch_ahead();
+  std::vector<LossTerms> accumulate(const Batch& batch);
   double learning_rate() const;
-  int64_t pixels_searched() const;
+  int64_t pixels_searched(int64_t step) const;
 
   TrainOptions options_;
   std::unique_ptr<ResUNet> network_;
   std::unique_ptr<nn::Optimizer> optimizer_;
   const PairSource& source_;
+  Device device_;
   std::unique_ptr<Loader> loader_;
-  std::string data_;  // what the source says of itself, for the weights' metadata
+  Uploader upload_;
+  std::optional<Batch> next_;      // made ahead,
+  std::exception_ptr next_error_;  // or why it could not be
+  std::string data_;               // what the source says of itself, for the weights' metadata
   int64_t iteration_ = 0;
   int next_slot_ = 0;  // which of the two checkpoints is written next
 };

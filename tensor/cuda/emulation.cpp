@@ -1,5 +1,6 @@
 #include "tensor/cuda/emulation.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -36,6 +37,8 @@ constexpr unsigned most_threads = 1024, warp = 32;
 /// A place to continue: a fiber's, or the scheduler's own.
 struct Context {
   ucontext_t place;
+  jmp_buf jump;
+  bool left = false;                              // to be continued at `jump`, not at `place`
   [[maybe_unused]] const void* bottom = nullptr;  // of the stack
   [[maybe_unused]] size_t size = 0;
   [[maybe_unused]] void* fake_stack = nullptr;
@@ -49,7 +52,15 @@ UNSEEN void switch_to(Context& from, Context& to) {
 #if defined(__SANITIZE_THREAD__)
   __tsan_switch_to_fiber(to.tsan, __tsan_switch_to_fiber_no_sync);
 #endif
+#if defined(__SANITIZE_THREAD__)
   swapcontext(&from.place, &to.place);
+#else  // without swapcontext's two system calls
+  from.left = true;
+  if (_setjmp(from.jump) == 0) {
+    if (to.left) _longjmp(to.jump, 1);
+    setcontext(&to.place);
+  }
+#endif
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
 #endif

@@ -25,6 +25,11 @@ struct dim3 {
 inline thread_local uint3 threadIdx, blockIdx;
 inline thread_local dim3 blockDim, gridDim;
 
+namespace cairn::cuda {
+/// Does the work, or, within record(), keeps it.
+void do_or_record(std::function<void()> work);
+}  // namespace cairn::cuda
+
 namespace cairn::cuda::emulation {
 
 /// Runs `thread` for every thread of every block. Throws ErrorId::device when some threads of a

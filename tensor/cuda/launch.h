@@ -28,7 +28,7 @@ void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, A&&..
 #ifdef __CUDACC__
   kernel<<<grid, block, 0, stream()>>>(P(std::forward<A>(args))...);
 #else
-  emulation::run(name, grid, block, [=] { kernel(P(args)...); });
+  do_or_record([=] { emulation::run(name, grid, block, [=] { kernel(P(args)...); }); });
 #endif
   detail::started(name);
 }

@@ -23,13 +23,13 @@
 namespace cairn::cuda {
 namespace {
 
-[[noreturn]] void absent() { throw Error(ErrorId::device, "device", unavailable()); }
+[[noreturn]] void absent() { throw Error(ErrorId::device, "cuda", unavailable()); }
 
 }  // namespace
 
 const std::string& unavailable() {
   static const std::string reason =
-      "this program was built without CUDA, so there is no device 'cuda'";
+      "this program was built without CUDA, so there is no GPU to use. Hint: make CUDA=1";
   return reason;
 }
 void select_device(int) { absent(); }
@@ -45,6 +45,14 @@ void copy_to_device(void*, const void*, int64_t) { absent(); }
 void copy_to_host(void*, const void*, int64_t) { absent(); }
 void copy_on_device(void*, const void*, int64_t) { absent(); }
 void fill_bytes(void*, uint8_t, int64_t) { absent(); }
+Mark mark_work() { absent(); }
+Mark mark_copies() { absent(); }
+void work_waits(const Mark&) { absent(); }
+void copies_wait(const Mark&) { absent(); }
+void host_waits(const Mark&) { absent(); }
+void copy_beside(void*, const void*, int64_t) { absent(); }
+std::shared_ptr<void> record(const std::function<void()>&) { absent(); }
+void start_recorded(const std::shared_ptr<void>&) { absent(); }
 void synchronize() { absent(); }
 
 }  // namespace cairn::cuda
@@ -57,6 +65,7 @@ using C = const Tensor&;
 using Shared = std::span<const Tensor>;
 
 void convert(C, T&) { absent(); }
+void fill(double, T&) { absent(); }
 void binary(ElementOp, const Walk&, C, C, T&) { absent(); }
 void unary(ElementOp, C, C, double, double, T&) { absent(); }
 void axpy(double, C, T&) { absent(); }

@@ -1,9 +1,11 @@
 // The GPU as the library sees it. One of three files implements this: runtime_cuda.cpp (a real
-// device), runtime_emulated.cpp (kernels run on the CPU, for the tests) or runtime_none.cpp (a
-// build without CUDA). One device per process, one stream of work on it.
+// device), runtime_emulated.cpp (kernels run on the CPU, for the tests) or none.cpp (a
+// build without CUDA). One device per process, one stream of work on it and one of copies.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 
 namespace cairn::cuda {
@@ -43,6 +45,22 @@ void copy_to_device(void* to, const void* from, int64_t bytes);
 void copy_to_host(void* to, const void* from, int64_t bytes);
 void copy_on_device(void* to, const void* from, int64_t bytes);
 void fill_bytes(void* to, uint8_t value, int64_t bytes);
+
+/// A point in the order of work, reached when all that was started before it is done.
+using Mark = std::shared_ptr<void>;
+Mark mark_work();
+/// Copies from pinned memory run on a stream of their own, beside the work.
+Mark mark_copies();
+void work_waits(const Mark& mark);
+void copies_wait(const Mark& mark);
+void host_waits(const Mark& mark);
+void copy_beside(void* to, const void* from, int64_t bytes);
+
+/// Records the work that `start` starts, instead of doing it; start_recorded() does it as often as
+/// wanted, each time with the same memory. What is copied from or to the host is not recorded, it
+/// throws ErrorId::device.
+std::shared_ptr<void> record(const std::function<void()>& start);
+void start_recorded(const std::shared_ptr<void>& work);
 
 /// Waits for all work; throws ErrorId::device, naming the kernels it may have been, when some
 /// failed.

@@ -2,8 +2,10 @@
 // called, so the program starts on a machine without one.
 #include "tensor/cuda/runtime.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <string>
@@ -23,7 +25,7 @@ struct Device {
   std::string problem;  // why it cannot be used, or empty
   int index = 0;
   cudaDeviceProp properties{};
-  cudaStream_t stream = nullptr;
+  cudaStream_t stream = nullptr, copies = nullptr;
 };
 
 std::atomic<int> wanted{0};
@@ -60,7 +62,8 @@ Device choose() {
     return d;
   }
   if (code == cudaSuccess) code = cudaSetDevice(d.index);
-  if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&d.stream, cudaStreamNonBlocking);
+  for (cudaStream_t* s : {&d.stream, &d.copies})
+    if (code == cudaSuccess) code = cudaStreamCreateWithFlags(s, cudaStreamNonBlocking);
   if (code != cudaSuccess) d.problem = cat("the GPU does not start: ", cudaGetErrorString(code));
   return d;
 }
@@ -73,7 +76,7 @@ const Device& choice() {
 /// Throws ErrorId::device when there is none.
 const Device& device() {
   const Device& d = choice();
-  require(d.problem.empty(), ErrorId::device, "device", d.problem);
+  require(d.problem.empty(), ErrorId::device, "cuda", d.problem);
   static thread_local bool set = false;  // CUDA's current device is a thread's, not the process's
   if (!set) check(cudaSetDevice(d.index), "choosing the device");
   set = true;
@@ -136,11 +139,11 @@ void check(cudaError_t code, std::string_view what) {
 const std::string& unavailable() { return choice().problem; }
 
 void select_device(int index) {
-  require(index >= 0, ErrorId::device, "device", "there is no device cuda:", index);
+  require(index >= 0, ErrorId::device, "cuda", "there is no device cuda:", index);
   if (!chosen) wanted = index;
   const Device& d = choice();
-  require(d.problem.empty(), ErrorId::device, "device", d.problem);
-  require(d.index == index, ErrorId::device, "device", "cuda:", d.index,
+  require(d.problem.empty(), ErrorId::device, "cuda", d.problem);
+  require(d.index == index, ErrorId::device, "cuda", "cuda:", d.index,
           " is in use already; a process uses one device");
 }
 
@@ -179,12 +182,26 @@ void* pinned_allocate(int64_t bytes) {
 }
 void pinned_free(void* block) noexcept { cudaFreeHost(block); }
 
+namespace {
+
+/// A recorded copy would read or write, each time it is done, where the host's memory once was.
+void require_not_recording(const char* what) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream(), &status), what);
+  require(status == cudaStreamCaptureStatusNone, ErrorId::device, "cuda", what,
+          " cannot be recorded");
+}
+
+}  // namespace
+
 void copy_to_device(void* to, const void* from, int64_t bytes) {
+  require_not_recording("a copy from the host");
   // Of pageable memory: CUDA has read it all when this returns.
   check(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, stream()),
         "a copy to the GPU");
 }
 void copy_to_host(void* to, const void* from, int64_t bytes) {
+  require_not_recording("a copy to the host");
   check(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyDeviceToHost, stream()),
         "a copy from the GPU");
   synchronize();
@@ -197,6 +214,59 @@ void fill_bytes(void* to, uint8_t value, int64_t bytes) {
   check(cudaMemsetAsync(to, value, size_t(bytes), stream()), "filling memory of the GPU");
 }
 
+namespace {
+
+Mark mark(cudaStream_t stream) {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+  Mark m(event, [](void* e) { cudaEventDestroy(static_cast<cudaEvent_t>(e)); });
+  check(cudaEventRecord(event, stream), "recording an event");
+  return m;
+}
+cudaEvent_t event_of(const Mark& mark) { return static_cast<cudaEvent_t>(mark.get()); }
+
+}  // namespace
+
+Mark mark_work() { return mark(stream()); }
+Mark mark_copies() { return mark(device().copies); }
+void work_waits(const Mark& mark) {
+  if (mark) check(cudaStreamWaitEvent(stream(), event_of(mark)), "waiting for a copy");
+}
+void copies_wait(const Mark& mark) {
+  if (mark) check(cudaStreamWaitEvent(device().copies, event_of(mark)), "waiting for work");
+}
+void host_waits(const Mark& mark) {
+  if (mark) check(cudaEventSynchronize(event_of(mark)), "waiting for the GPU");
+}
+void copy_beside(void* to, const void* from, int64_t bytes) {
+  check(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, device().copies),
+        "a copy to the GPU");
+}
+
+std::shared_ptr<void> record(const std::function<void()>& start) {
+  // Relaxed: the allocator may call cudaMalloc on the way.
+  check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "recording work");
+  cudaGraph_t graph = nullptr;
+  try {
+    start();
+  } catch (...) {
+    cudaStreamEndCapture(stream(), &graph);
+    if (graph) cudaGraphDestroy(graph);
+    cudaGetLastError();
+    throw;
+  }
+  check(cudaStreamEndCapture(stream(), &graph), "recording work");
+  cudaGraphExec_t work = nullptr;
+  const cudaError_t code = cudaGraphInstantiate(&work, graph, 0);
+  cudaGraphDestroy(graph);
+  check(code, "making recorded work ready");
+  return {work, [](void* w) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(w)); }};
+}
+void start_recorded(const std::shared_ptr<void>& work) {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(work.get()), stream()), "recorded work");
+  recent().add("recorded work");
+}
+
 void synchronize() {
   check(cudaStreamSynchronize(stream()), "the work on the GPU");
   recent().clear();
@@ -205,7 +275,11 @@ void synchronize() {
 void detail::started(const char* kernel) {
   check(cudaGetLastError(), cat("starting the kernel ", kernel));
   recent().add(kernel);
-  if (sync_after_each()) check(cudaStreamSynchronize(stream()), cat("the kernel ", kernel));
+  if (!sync_after_each()) return;
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  cudaStreamIsCapturing(stream(), &status);
+  if (status == cudaStreamCaptureStatusNone)
+    check(cudaStreamSynchronize(stream()), cat("the kernel ", kernel));
 }
 
 }  // namespace cairn::cuda

@@ -1,13 +1,21 @@
 // The emulated device: its memory is the CPU's, and whatever is started has ended on return.
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "tensor/cuda/cublaslt.h"
 #include "tensor/cuda/cudnn.h"
+#include "tensor/cuda/emulation.h"
 #include "tensor/cuda/runtime.h"
 #include "tensor/error.h"
 
 namespace cairn::cuda {
+namespace {
+
+using Work = std::vector<std::function<void()>>;
+thread_local Work* recording = nullptr;
+
+}  // namespace
 
 const std::string& unavailable() {
   static const std::string available;
@@ -26,16 +34,45 @@ void system_free(void* block) noexcept { std::free(block); }
 void* pinned_allocate(int64_t bytes) { return system_allocate(bytes); }
 void pinned_free(void* block) noexcept { system_free(block); }
 void copy_to_device(void* to, const void* from, int64_t bytes) {
+  require(!recording, ErrorId::device, "cuda", "a copy from the host cannot be recorded");
   std::memcpy(to, from, size_t(bytes));
 }
 void copy_to_host(void* to, const void* from, int64_t bytes) {
+  require(!recording, ErrorId::device, "cuda", "a copy to the host cannot be recorded");
   std::memcpy(to, from, size_t(bytes));
 }
 void copy_on_device(void* to, const void* from, int64_t bytes) {
-  std::memmove(to, from, size_t(bytes));
+  do_or_record([=] { std::memmove(to, from, size_t(bytes)); });
 }
-void fill_bytes(void* to, uint8_t value, int64_t bytes) { std::memset(to, value, size_t(bytes)); }
+void fill_bytes(void* to, uint8_t value, int64_t bytes) {
+  do_or_record([=] { std::memset(to, value, size_t(bytes)); });
+}
+Mark mark_work() { return nullptr; }
+Mark mark_copies() { return nullptr; }
+void work_waits(const Mark&) {}
+void copies_wait(const Mark&) {}
+void host_waits(const Mark&) {}
+void copy_beside(void* to, const void* from, int64_t bytes) { copy_to_device(to, from, bytes); }
 void synchronize() {}
+
+void do_or_record(std::function<void()> work) {
+  if (recording)
+    recording->push_back(std::move(work));
+  else
+    work();
+}
+std::shared_ptr<void> record(const std::function<void()>& start) {
+  auto work = std::make_shared<Work>();
+  struct Recording {
+    explicit Recording(Work* w) { recording = w; }
+    ~Recording() { recording = nullptr; }
+  } scope(work.get());
+  start();
+  return work;
+}
+void start_recorded(const std::shared_ptr<void>& work) {
+  for (const auto& w : *static_cast<const Work*>(work.get())) w();
+}
 void detail::started(const char*) {}
 
 // No libraries: the own kernels run.

@@ -3,8 +3,8 @@
 
     python3 tests/peers/torch_peer.py --device cuda --json FILE [--only TEXT] [--repeat N]
 
-Each row is one benchmark in one precision and one mode (eager, or a mode of torch.compile). A row that
-cannot be had (memory, a compiler that gives up) has null seconds and a note that says why.
+Each row is one benchmark in one precision and one mode: eager, or a mode of torch.compile. A row
+that cannot be had (memory, a compiler that gives up) has null seconds and a note that says why.
 
 fp32: TF32 off; tf32: float32 with TF32 convolutions and products; bf16: networks under autocast and
 TF32 for the rest, operations on bfloat16 tensors. Losses are float32. Everything is channels-last.
@@ -49,9 +49,9 @@ VARIANTS = {  # channels going down (C1..C4) and up (T1..T4), residual blocks pe
 }
 
 
-def normalize(x, dim):
-    """x / (||x|| + 1e-8), in float32."""
-    return x / (torch.linalg.vector_norm(x, dim=dim, keepdim=True, dtype=torch.float32) + 1e-8)
+def normalize(x, dim, dtype=torch.float32):
+    """x / (||x|| + 1e-8) in this type."""
+    return x / (torch.linalg.vector_norm(x, dim=dim, keepdim=True, dtype=dtype) + 1e-8)
 
 
 class Block(nn.Module):
@@ -193,7 +193,7 @@ class Bench:
         torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
         torch.backends.cudnn.allow_tf32 = precision != "fp32"
         torch._dynamo.utils.counters.clear()
-        seconds = peak = note = run = loss = None
+        seconds = peak = note = run = result = None
         try:
             run = prepare()
             self.time(run, 4 if self.cuda else 1)
@@ -203,19 +203,16 @@ class Bench:
             if self.cuda:
                 graphs = mode == GRAPHS
                 peak = torch.cuda.memory_reserved() if graphs else torch.cuda.max_memory_allocated()
-            loss = run()
-            if loss is not None and not math.isfinite(loss):
-                raise ArithmeticError(f"the loss is {loss.item()}")
+            result = run()
+            if getattr(result, "shape", None) == () and not math.isfinite(result):
+                raise ArithmeticError(f"the loss is {result.item()}")
             seconds = statistics.median(times)
             if torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]:
                 note = "torch.compile did without a CUDA graph"
         except Exception as e:  # whatever it is, the other rows go on
-            text = str(e).strip() or "no message"
-            note = f"{type(e).__name__}: {text.splitlines()[0]}"
-            if "out of memory" in text:
-                note = "out of memory"
-            peak = None
-        run = loss = None  # their memory is the next row's
+            text = " ".join(f"{type(e).__name__}: {e}".split())
+            note, peak = "out of memory" if "out of memory" in text else text[:200], None
+        run = result = None  # their memory is the next row's
         torch.compiler.reset()
         gc.collect()
         if self.cuda:
@@ -261,11 +258,7 @@ class Bench:
         def prepare():
             net = self.network(precision, mode, train=False)[1]
             image = self.tensor(batch, 1, h, w)
-
-            @torch.no_grad()
-            def run():
-                net(image)
-            return run
+            return torch.no_grad()(lambda: net(image))
         self.row(f"forward {h}x{w} batch {batch}", precision, mode, prepare)
 
     def train(self, h, w, precision, mode):
@@ -295,10 +288,7 @@ class Bench:
     def match(self, h, w, precision):
         def prepare():
             f0, f1 = (normalize(self.tensor(h * w, 64), 1) for _ in range(2))
-
-            def run():
-                match_all(f0, f1, w)
-            return run
+            return lambda: match_all(f0, f1, w)
         self.row(f"match {h}x{w}, 64 features, mode all_all", precision, EAGER, prepare)
 
     def operation(self, name, precision, mode, shapes, make):
@@ -306,12 +296,9 @@ class Bench:
         parameters and remain float32."""
         def prepare():
             dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-            operands = [self.tensor(*s, dtype=dtype if len(s) > 1 else torch.float32) for s in shapes]
-            f = in_mode(make(*operands), mode)
-
-            def run():
-                f()
-            return run
+            types = [dtype if len(s) > 1 else torch.float32 for s in shapes]
+            operands = [self.tensor(*s, dtype=t) for s, t in zip(shapes, types)]
+            return make(*operands)
         self.row(name, precision, mode, prepare)
 
 
@@ -350,17 +337,20 @@ def operations(bench, h, w):
         name = f"conv2d 3x3 {n_in}->{n_out} at {hs}x{ws}"
         shapes = [(1, n_in, hs, ws), (n_out, n_in, 3, 3), (1, n_out, hs, ws)]
         for p in bench.precisions:
-            bench.operation(name, p, EAGER, shapes, lambda x, w, _: lambda: F.conv2d(x, w, padding=1))
+            bench.operation(name, p, EAGER, shapes,
+                            lambda x, w, _: lambda: F.conv2d(x, w, padding=1))
             for gradient, wanted in (("data", (True, False)), ("weight", (False, True))):
                 bench.operation(f"{name}, {gradient} gradient", p, EAGER, shapes,
                                 conv2d_gradient(*wanted))
     for p in [p for p in bench.precisions if p != "tf32"]:  # of what has no products
         layers = [(f"batch norm + relu {h}x{w}x{c}, training", batch_norm_relu,
                    [(1, c, h, w), (1, c, h, w), (c,), (c,)]) for c in (16, 128)]
-        layers.append((f"l2 normalize {h}x{w}x64", lambda x: normalize(x, 1), [(h * w, 64)] * 2))
+        layers.append((f"l2 normalize {h}x{w}x64", lambda x: normalize(x, 1, x.dtype),
+                       [(h * w, 64)] * 2))
         for (name, f, shapes), mode in product(layers, (EAGER, TUNED)):
-            bench.operation(f"{name}, forward", p, mode, shapes, layer(f, False))
-            bench.operation(f"{name}, forward and backward", p, mode, shapes, layer(f, True))
+            bench.operation(f"{name}, forward", p, mode, shapes, layer(in_mode(f, mode), False))
+            bench.operation(f"{name}, forward and backward", p, mode, shapes,
+                            layer(in_mode(f, mode), True))
         for c in (16, 128):
             images = [(1, c, h, w)] * 2
             bench.operation(f"add {h}x{w}x{c}", p, EAGER, images, lambda x, y: lambda: x + y)
@@ -385,9 +375,10 @@ def main():
     add("--device", choices=["cuda", "cpu"], default="cuda")
     add("--json", metavar="FILE", help="also write the rows to this file")
     add("--model", choices=VARIANTS, default="ResUNetBN2D2", metavar="NAME", help="the network")
-    add("--only", default="", metavar="TEXT", help='rows whose "NAME PRECISION MODE" holds this text')
+    add("--only", default="", metavar="TEXT",
+        help='only rows whose name, precision and mode, "match ... all_all tf32 eager", hold this')
     add("--repeat", type=int, default=20, metavar="N", help="timings, of which the median counts")
-    add("--burst", type=int, default=1, metavar="N", help="runs in a timing, of which the mean counts")
+    add("--burst", type=int, default=1, metavar="N", help="runs in a timing: the mean counts")
     add("--size", type=size_of, metavar="HxW", help="instead of 480x640 and 1200x1600")
     args = parser.parse_args()
     if min(args.repeat, args.burst) < 1:

@@ -30,6 +30,11 @@ __global__ void convert_kernel(int64_t n, const From* x, To* y) {
   for (int64_t i = thread_number(); i < n; i += thread_count()) y[i] = converted<To>(x[i]);
 }
 
+template <class To>
+__global__ void fill_kernel(int64_t n, To value, To* y) {
+  for (int64_t i = thread_number(); i < n; i += thread_count()) y[i] = value;
+}
+
 /// Calls f with every element type but f16.
 template <class F>
 void dispatch_convertible(DType type, F&& f) {
@@ -41,6 +46,14 @@ void dispatch_convertible(DType type, F&& f) {
 }
 
 }  // namespace
+
+void fill(double value, Tensor& y) {
+  dispatch_convertible(y.dtype(), [&]<class To>() {
+    const To v = Tensor::scalar(value, dtype_of<To>()).template data<To>()[0];
+    launch("fill", fill_kernel<To>, blocks_for(y.numel()), block_threads, y.numel(), v,
+           y.device_data<To>());
+  });
+}
 
 void convert(const Tensor& x, Tensor& y) {
   dispatch_convertible(x.dtype(), [&]<class From>() {
