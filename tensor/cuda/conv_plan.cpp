@@ -97,8 +97,9 @@ ConvGraph describe(const ConvProblem& p) {
     graph.operations.push_back({ConvOperation::add, value, operand.uid, to});
     value = to;
   };
-  if (p.bias) add(dense(uid_bias, p.type, {1, 1, 1, shape[3]}), uid_biased, !p.residual && !p.relu);
-  if (p.residual) add(dense(uid_residual, p.type, shape), uid_added, !p.relu);
+  // The residual first: in this order cuDNN has engines that need not be compiled at run time.
+  if (p.residual) add(dense(uid_residual, p.type, shape), uid_added, !p.bias && !p.relu);
+  if (p.bias) add(dense(uid_bias, p.type, {1, 1, 1, shape[3]}), uid_biased, !p.relu);
   if (p.relu) graph.operations.push_back({ConvOperation::relu, value, 0, result});
   return graph;
 }

@@ -17,7 +17,7 @@ namespace cairn::cuda {
 enum class ConvKind : uint8_t { forward, data_grad, weight_grad };
 
 /// A call, but for its pointers. `bias`, `residual` and `relu` say what is done to the result
-/// before it is written, in this order; only to y (forward) or dx (data_grad).
+/// before it is written, residual first; only to y (forward) or dx (data_grad).
 struct ConvProblem {
   ConvKind kind = ConvKind::forward;
   DType type = DType::f32;  ///< of all tensors: f32 or bf16

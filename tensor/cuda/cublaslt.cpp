@@ -126,6 +126,12 @@ Operation operation(const ProductProblem& p, const Types& types) {
   };
   transpose(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b);
   transpose(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a);
+  if (p.bias) {  // along the rows of C^T
+    const cublasLtEpilogue_t value = CUBLASLT_EPILOGUE_BIAS;
+    check(api().cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_EPILOGUE, &value,
+                                               sizeof value),
+          "asking for a bias", &p);
+  }
   return owned;
 }
 
@@ -200,7 +206,8 @@ Lt& lt() {
 
 const std::string& cublaslt_status() { return api().status; }
 
-bool multiply(const ProductProblem& problem, void* c, const void* a, const void* b) {
+bool multiply(const ProductProblem& problem, void* c, const void* a, const void* b,
+              const void* bias) {
   if (!use_libraries() || !api().library.usable()) return false;
   const cudaStream_t work = stream();  // chooses this thread's device, so it comes first
   Lt& l = lt();
@@ -218,10 +225,16 @@ bool multiply(const ProductProblem& problem, void* c, const void* a, const void*
   const bool f64 = problem.type == DType::f64;
   const void* const alpha = f64 ? static_cast<const void*>(&one64) : &one;
   const void* const beta = f64 ? static_cast<const void*>(&zero64) : &zero;
+  if (problem.bias)
+    check(api().cublasLtMatmulDescSetAttribute(plan->operation.get(),
+                                               CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
+                                               sizeof bias),
+          "naming the bias", &problem);
   check(api().cublasLtMatmul(l.handle, plan->operation.get(), alpha, b, plan->b.get(), a,
                              plan->a.get(), beta, c, plan->c.get(), c, plan->c.get(),
                              &*plan->algorithm, workspace.device_raw(), plan->workspace, work),
         "starting the work", &problem);
+  detail::started("cuBLASLt's product");
   return true;
 }
 

@@ -72,6 +72,8 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
     return CUDNN_TYPE_CONVOLUTION_MODE;
   else if constexpr (std::is_same_v<T, cudnnPointwiseMode_t>)
     return CUDNN_TYPE_POINTWISE_MODE;
+  else if constexpr (std::is_same_v<T, cudnnNanPropagation_t>)
+    return CUDNN_TYPE_NAN_PROPOGATION;
   else if constexpr (std::is_same_v<T, cudnnBackendHeurMode_t>)
     return CUDNN_TYPE_HEUR_MODE;
   else if constexpr (std::is_same_v<T, cudnnBackendNumericalNote_t>)
@@ -250,6 +252,7 @@ class Graph {
     Descriptor mode(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
     mode.set(CUDNN_ATTR_POINTWISE_MODE, add ? CUDNN_POINTWISE_ADD : CUDNN_POINTWISE_RELU_FWD)
         .set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
+    if (!add) mode.set(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_PROPAGATE_NAN);
     parts_.push_back(mode.finalize("a pointwise mode"));
     Descriptor d(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
     d.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, parts_.back())
@@ -465,6 +468,7 @@ bool convolve(const ConvProblem& problem, void* result, const void* a, const voi
   } catch (const Error& e) {
     throw Error(ErrorId::device, "cudnn", cat(problem.text(), ", ", plan->text, ": ", e.what()));
   }
+  detail::started("cuDNN's convolution");
   return true;
 }
 

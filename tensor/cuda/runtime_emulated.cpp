@@ -87,6 +87,8 @@ const std::string& cublaslt_status() {
 bool convolve(const ConvProblem&, void*, const void*, const void*, const void*, const void*) {
   return false;
 }
-bool multiply(const ProductProblem&, void*, const void*, const void*) { return false; }
+bool multiply(const ProductProblem&, void*, const void*, const void*, const void*) {
+  return false;
+}
 
 }  // namespace cairn::cuda

@@ -54,15 +54,15 @@ TEST_CASE("each kind names its operands and its result") {
   CHECK(weight.operations[0].b == uid_y);
 }
 
-TEST_CASE("an epilogue adds bias, then residual, then the ReLU; only the last is written") {
+TEST_CASE("an epilogue adds residual, then bias, then the ReLU; only the last is written") {
   ConvProblem p = problem();
   p.type = DType::bf16;
   p.bias = p.residual = p.relu = true;
   const ConvGraph g = describe(p);
   REQUIRE(g.operations.size() == 4);
   CHECK(g.operations[1].kind == ConvOperation::add);
-  CHECK(g.operations[1].b == uid_bias);
-  CHECK(g.operations[2].b == uid_residual);
+  CHECK(g.operations[1].b == uid_residual);
+  CHECK(g.operations[2].b == uid_bias);
   CHECK(g.operations[3].kind == ConvOperation::relu);
   CHECK(g.operations[3].result == uid_y);
   CHECK(g.tensor(uid_bias).dims == std::array<int64_t, 4>{1, 5, 1, 1});

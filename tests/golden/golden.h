@@ -67,10 +67,16 @@ inline void fill_model(nn::Module& model, uint64_t seed) {
   nn::import_state(model, state, "fill");
 }
 
+/// Where everything is computed: on the GPU if the environment variable GOLDEN_DEVICE is "cuda".
+inline Device device() {
+  const char* name = std::getenv("GOLDEN_DEVICE");
+  return name && std::string(name) == "cuda" ? Device::cuda : Device::cpu;
+}
+
 // Layouts.
 
 inline Tensor to_nhwc(const Tensor& x, DType type) {
-  return kernels::permute(x.to(type), {0, 2, 3, 1});
+  return kernels::permute(x.to(type), {0, 2, 3, 1}).to(device());
 }
 /// N x H x W x C images and O x h x w x I weights to PyTorch's order; others as they are.
 inline Tensor to_pytorch(const Tensor& x) {

@@ -34,7 +34,7 @@ std::unique_ptr<nn::Optimizer> optimizer(const TensorFile& file, const std::stri
 Results run(const TensorFile& file, const std::string& name) {
   const Tensor &golden = find(file, name + ".trajectory"), &lr = find(file, name + ".lr");
   const int64_t n = golden.dim(1);
-  const Var param(filled("param", {n}, -1, 1, seed(file)).to(DType::f64), true);
+  const Var param(filled("param", {n}, -1, 1, seed(file)).to(DType::f64).to(device()), true);
   const auto o = optimizer(file, name, {{"param", param}}, lr.to_vector().at(0));
   // "ExponentialLR(0.9)" in the rule, for the cases listed under exponential_lr.
   const std::string rule = text(file, "rule"), scheduler = "ExponentialLR(";
@@ -49,7 +49,8 @@ Results run(const TensorFile& file, const std::string& name) {
   for (int64_t t = 0; t < golden.dim(0); ++t) {
     o->zero_grad();
     o->lr = schedule(t);
-    sum(mul(param, filled(cat("grad", t), {n}, -1, 1, seed(file)).to(DType::f64))).backward();
+    const Tensor grad = filled(cat("grad", t), {n}, -1, 1, seed(file)).to(DType::f64);
+    sum(mul(param, grad.to(device()))).backward();
     o->step();
     const auto now = param.value().to_vector();
     path.insert(path.end(), now.begin(), now.end());

@@ -23,7 +23,7 @@ class Kinks {
   Kinks(Run& run, const Sides* take) {
     before_ = set_op_observer([&run, take](const OpEvent& e) {
       if (e.backward || (std::string(e.op) != "relu" && std::string(e.op) != "batch_norm")) return;
-      Tensor y = e.value;  // shares the storage
+      Tensor y = e.value.to(Device::cpu), shared = e.value;  // of the output's storage
       std::vector<bool> sides(size_t(y.numel()));
       const std::vector<bool>* wanted = take ? &take->at(run.sides.size()) : nullptr;
       dispatch_float(y.dtype(), "kinks", [&]<class T>() {
@@ -36,6 +36,7 @@ class Kinks {
           sides[i] = v > 0;
         }
       });
+      if (take && shared.on_gpu()) shared.assign_(y);
       run.sides.push_back(std::move(sides));
     });
   }
@@ -58,6 +59,7 @@ struct Network {
 /// Everything that a file may hold about it, by a model of its kind in any state.
 Run run(const Network& n, ucn::ResUNet& model, DType type, const Sides* take = nullptr) {
   model.to(type);
+  model.to(device());
   fill_model(model, n.seed);
   const Var input(to_nhwc(filled("input", n.shape, -0.5, 0.5, n.seed), type), true);
 

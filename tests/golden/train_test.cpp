@@ -18,6 +18,7 @@ Results train(const TensorFile& file, const std::string& kind) {
                      random);
   fill_model(model, fill_seed);
   model.to(DType::f64);
+  model.to(device());
   const double lr = number(m, "lr", 0.1);
   const auto optimizer = nn::sgd(model.parameters(), lr,
                                  {.momentum = number(m, "momentum", 0.8),

@@ -1,7 +1,9 @@
 // Convolution on the GPU: cuDNN where it is there and takes the problem, else the own kernels,
 // which are implicit matrix products: the windows of the image are a matrix that is never written.
+#include "tensor/cuda/cublaslt.h"
 #include "tensor/cuda/cudnn.h"
 #include "tensor/kernels/conv2d/check.h"
+#include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/kernels/gemm/tile.cuh"
 
 namespace cairn::kernels::cuda {
@@ -98,6 +100,27 @@ const S* data_or_null(const Tensor& t) {
   return t.defined() ? t.device_data<S>() : nullptr;
 }
 
+/// Whether it is a matrix product of pixels and channels, which cuBLASLt does without the copies into
+/// other layouts that cuDNN makes for it.
+bool is_product(const Conv2dExtents& e, const Conv2dGeometry& g) {
+  return e.kh * e.kw == 1 && g.stride == std::array<int64_t, 2>{1, 1} &&
+         g.padding == std::array<int64_t, 2>{0, 0};
+}
+
+/// op(A) op(B) by cuBLASLt, as cairn::cuda::multiply().
+bool multiply(int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b, Tensor& c,
+              const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
+  return cairn::cuda::multiply({.type = a.dtype(),
+                                .math = cairn::cuda::math(),
+                                .m = m,
+                                .n = n,
+                                .k = k,
+                                .transpose_a = transpose_a,
+                                .transpose_b = transpose_b,
+                                .bias = bias.defined()},
+                               c.device_raw(), a.device_raw(), b.device_raw(), raw_or_null(bias));
+}
+
 cairn::cuda::ConvProblem problem(ConvKind kind, DType type, const Conv2dExtents& e,
                                  const Conv2dGeometry& g) {
   return {.kind = kind, .type = type, .math = cairn::cuda::math(), .extents = e, .geometry = g};
@@ -108,6 +131,10 @@ cairn::cuda::ConvProblem problem(ConvKind kind, DType type, const Conv2dExtents&
 Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const Epilogue& epilogue,
               const Conv2dExtents& e) {
   Tensor y = Tensor::empty(e.y(), x.dtype(), Device::cuda);
+  const int64_t pixels = e.n * e.oh * e.ow;
+  if (is_product(e, g) && !epilogue.residual.defined() && !epilogue.relu &&
+      multiply(pixels, e.o, e.i, false, true, y, x, w, epilogue.bias))
+    return y;
   auto p = problem(ConvKind::forward, x.dtype(), e, g);
   p.bias = epilogue.bias.defined();
   p.residual = epilogue.residual.defined();
@@ -115,10 +142,18 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const E
   if (cairn::cuda::convolve(p, y.device_raw(), x.device_raw(), w.device_raw(),
                             raw_or_null(epilogue.bias), raw_or_null(epilogue.residual)))
     return y;
+  if (p.fused()) {  // or the convolution by cuDNN and the rest after it
+    p.bias = p.residual = p.relu = false;
+    if (cairn::cuda::convolve(p, y.device_raw(), x.device_raw(), w.device_raw())) {
+      if (epilogue.bias.defined()) y = add(y, epilogue.bias);
+      if (epilogue.residual.defined()) y = add(y, epilogue.residual);
+      return epilogue.relu ? relu(y) : y;
+    }
+  }
   const Conv c(e, g);
   cairn::cuda::dispatch_device(x.dtype(), "conv2d", [&]<class S>() {
     tile_product<compute_t<S>>(
-        "conv2d", e.n * e.oh * e.ow, e.o, e.kh * e.kw * e.i, WindowMatrix<S>{c, x.device_data<S>()},
+        "conv2d", pixels, e.o, e.kh * e.kw * e.i, WindowMatrix<S>{c, x.device_data<S>()},
         WeightMatrix<S>{c, w.device_data<S>(), false},
         WithEpilogue<S>{y.device_data<S>(), e.o, data_or_null<S>(epilogue.bias),
                         data_or_null<S>(epilogue.residual), epilogue.relu});
@@ -129,6 +164,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const E
 Tensor conv2d_data_grad(const Tensor& dy, const Tensor& w, const Conv2dGeometry& g,
                         const Conv2dExtents& e) {
   Tensor dx = Tensor::empty({e.n, e.h, e.w, e.i}, dy.dtype(), Device::cuda);
+  if (is_product(e, g) && multiply(e.n * e.h * e.w, e.i, e.o, false, false, dx, dy, w)) return dx;
   if (cairn::cuda::convolve(problem(ConvKind::data_grad, dy.dtype(), e, g), dx.device_raw(),
                             dy.device_raw(), w.device_raw()))
     return dx;
@@ -146,6 +182,8 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometr
                           const Conv2dExtents& e) {
   const Shape shape{e.o, e.kh, e.kw, e.i};
   Tensor dw = Tensor::empty(shape, x.dtype(), Device::cuda);
+  if (is_product(e, g) && multiply(e.o, e.i, e.n * e.h * e.w, true, false, dw, dy, x))
+    return dw.to(compute_dtype(x.dtype()));
   if (cairn::cuda::convolve(problem(ConvKind::weight_grad, x.dtype(), e, g), dw.device_raw(),
                             x.device_raw(), dy.device_raw()))
     return dw.to(compute_dtype(x.dtype()));
