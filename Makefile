@@ -11,11 +11,13 @@ jobs = --parallel $$(nproc 2>/dev/null || echo 4)
 # $(call build,folder,target,options): configures and builds. WERROR=ON makes warnings errors.
 build = cmake -S . -B $(1) $(call generator,$(1)) $(if $(WERROR),-DCAIRN_WERROR=$(WERROR)) $(3) \
   >/dev/null && cmake --build $(1) --target $(2) $(jobs)
-release = $(call build,build,$(1),-DCAIRN_BIN_DIR="$(CURDIR)/bin")
+# CUDA=1 insists on building with CUDA, CUDA=0 builds without; else it is used when it is found.
+cuda = $(if $(CUDA),$(if $(filter 0 no off OFF,$(CUDA)),OFF,ON),AUTO)
+release = $(call build,build,$(1),-DCAIRN_BIN_DIR="$(CURDIR)/bin" -DCAIRN_CUDA=$(cuda))
 ctest = ctest --output-on-failure --no-tests=error --timeout 900 $(jobs) --test-dir
 
-.PHONY: all deps demo test test-all everything bench asan ubsan tsan golden mutate clang fuzz doctor \
-  format format-check install clean help
+.PHONY: all deps demo test test-all everything bench test-gpu bench-gpu gpu-check asan ubsan tsan \
+  golden mutate clang fuzz doctor format format-check install clean help
 
 all: deps  ## build the libraries and the programs (bin/match, bin/train, ...)
 	@$(call release,programs)
@@ -36,13 +38,22 @@ everything: deps  ## build the tests too
 	@$(call release,all)
 
 test: everything  ## build and run the tests, but for the slow ones
-	@$(ctest) build --label-exclude slow
+	@$(ctest) build --label-exclude 'slow|gpu'
 
-test-all: everything  ## build and run all tests
-	@$(ctest) build
+test-all: everything  ## build and run all tests, but for those that need a GPU
+	@$(ctest) build --label-exclude gpu
 
 bench: all  ## measure the speed of this machine's kernels and networks
 	@bin/bench $(ARGS)
+
+test-gpu: everything  ## run the CUDA kernels' tests and the golden numbers on the GPU
+	@.ci/gpu test
+
+bench-gpu: all  ## measure on the GPU, beside PyTorch where that is installed
+	@.ci/gpu bench $(ARGS)
+
+gpu-check: everything  ## build, test and measure on the GPU, in ten minutes
+	@.ci/gpu check
 
 asan: sanitizer = address
 ubsan: sanitizer = undefined
@@ -50,7 +61,7 @@ tsan: sanitizer = thread
 asan ubsan tsan: deps  ## the tests under the address, undefined behaviour or thread sanitizer
 	@$(call build,build/$@,all,-DCAIRN_SANITIZE=$(sanitizer))
 	@$(if $(filter tsan,$@),$$(setarch -R true 2>/dev/null && echo setarch -R)) \
-	  $(ctest) build/$@ --label-exclude slow
+	  $(ctest) build/$@ --label-exclude 'slow|gpu'
 
 golden: deps  ## compare with the reference's own numbers; GOLDEN_DIR=folder takes other files
 	@$(call release,test_golden)
@@ -61,14 +72,14 @@ mutate: everything  ## plant bugs one at a time; the tests must find each
 
 clang: deps  ## build with clang, warnings as errors
 	@.ci/deps clang
-	@$(call build,build/clang,all,-DCMAKE_CXX_COMPILER=clang++ -DCAIRN_WERROR=ON)
+	@$(call build,build/clang,all,-DCMAKE_CXX_COMPILER=clang++ -DCAIRN_WERROR=ON -DCAIRN_CUDA=OFF)
 
 fuzz: deps  ## feed damaged files to the readers, SECONDS=60 each, under the address sanitizer
 	@.ci/deps clang
 	@echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' | \
 	  clang++ -x c++ -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null || \
 	  .ci/deps libclang-rt-$$(clang++ -dumpversion | cut -d. -f1)-dev
-	@$(call build,build/fuzz,fuzz,-DCMAKE_CXX_COMPILER=clang++ \
+	@$(call build,build/fuzz,fuzz,-DCMAKE_CXX_COMPILER=clang++ -DCAIRN_CUDA=OFF \
 	  -DCAIRN_SANITIZE=address$(comma)fuzzer-no-link)
 	@for source in tests/fuzz/*.cpp; do name=$$(basename $$source .cpp); mkdir -p build/fuzz/$$name; \
 	  build/fuzz/tests/$$name -max_total_time=$(SECONDS) -print_final_stats=1 \
@@ -78,14 +89,14 @@ fuzz: deps  ## feed damaged files to the readers, SECONDS=60 each, under the add
 doctor:  ## say what is here and what is not, each line proven by running it
 	@.ci/doctor
 
+sources = git ls-files -co --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh'
 format:  ## lay out the sources with clang-format
 	@.ci/deps clang-format
-	@git ls-files -co --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format -i
+	@$(sources) | xargs clang-format -i
 
 format-check:  ## fail when clang-format would change a source
 	@.ci/deps clang-format
-	@git ls-files -co --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh' | \
-	  xargs clang-format --dry-run -Werror
+	@$(sources) | xargs clang-format --dry-run -Werror
 
 install: all  ## install libraries, headers and the CMake package under PREFIX (/usr/local)
 	@cmake --install build --prefix $(abspath $(PREFIX)) >/dev/null

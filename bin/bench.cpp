@@ -1,9 +1,10 @@
 // bench: how fast this machine runs the kernels, the network, the training step and the matcher.
-#include <algorithm>
-#include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "bin/program.h"
+#include "bin/bench.h"
+#include "bin/gpu_rows.h"
+#include "tensor/cuda/cublaslt.h"
+#include "tensor/cuda/cudnn.h"
 #include "tensor/file.h"
 #include "tensor/kernels/batch_norm/batch_norm.h"
 #include "tensor/kernels/conv2d/conv2d.h"
@@ -15,7 +16,6 @@
 #include "ucn/keypoints.h"
 #include "ucn/matcher.h"
 #include "ucn/photo.h"
-#include "ucn/trainer.h"
 
 using namespace cairn;
 using namespace cairn::ucn;
@@ -25,61 +25,10 @@ namespace {
 struct Arguments {
   std::string json, only;
   std::string model = "ResUNetBN2F";
-  int threads = 0, repeat = 5;
-  bool layers = false;
+  int repeat = 5;
+  bool layers = false, machine_only = false;
+  Machine machine;
 };
-
-struct Row {
-  std::string name;
-  double seconds, gflop, gbyte;  // of one run; 0: not meant
-};
-
-/// Runs what is asked for, prints a row for each, and keeps them.
-class Bench {
- public:
-  explicit Bench(const Arguments& a) : a_(a) {
-    std::printf("%-46s %10s %10s %8s\n", "", "median", "GFLOP/s", "GB/s");
-  }
-  /// The median of `repeat` runs, after one that is not counted.
-  template <class F>
-  void operator()(const std::string& name, double gflop, double gbyte, F&& run) {
-    if (name.find(a_.only) == std::string::npos) return;
-    std::vector<double> times;
-    for (int i = 0; i <= a_.repeat; ++i) {
-      const auto start = std::chrono::steady_clock::now();
-      run();
-      const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-      if (i > 0) times.push_back(time.count());
-    }
-    std::ranges::sort(times);
-    const double median = times[times.size() / 2];
-    rows_.push_back({name, median, gflop, gbyte});
-    std::printf("%-46s %8.2f ms", name.c_str(), 1e3 * median);
-    if (gflop > 0)
-      std::printf(" %10.1f", gflop / median);
-    else
-      std::printf(" %10s", "");
-    if (gbyte > 0) std::printf(" %8.1f", gbyte / median);
-    std::printf("\n");
-    std::fflush(stdout);
-  }
-  const std::vector<Row>& rows() const { return rows_; }
-
- private:
-  const Arguments& a_;
-  std::vector<Row> rows_;
-};
-
-/// Values in [-0.5, 0.5) without the cost of good random numbers.
-Tensor noise(const Shape& shape) {
-  Tensor t = Tensor::empty(shape);
-  uint32_t state = 1;
-  for (float& v : t.span<float>()) {
-    state = state * 1664525 + 1013904223;  // Numerical Recipes' linear congruence
-    v = float(state >> 8) * 0x1p-24f - 0.5f;
-  }
-  return t;
-}
 
 void operations(Bench& bench) {
   const Conv2dGeometry same{{1, 1}, {1, 1}, {1, 1}};
@@ -118,44 +67,6 @@ void operations(Bench& bench) {
         [&] { kernels::nearest(queries, database); });
 }
 
-double forward_gflop(const ResUNetConfig& config, int64_t h, int64_t w) {
-  double gflop = 0;
-  Random random(0);
-  ResUNet network(config, random);
-  const auto before = set_op_observer([&](const OpEvent& e) {
-    const std::string op = e.op;
-    if (op != "conv2d" && op != "conv_transpose2d") return;
-    const Tensor &x = e.inputs[0], &weight = e.inputs[1];
-    const double pixels =
-        op == "conv2d" ? double(e.value.numel() / e.value.dim(3)) : double(x.numel() / x.dim(3));
-    gflop += 2e-9 * pixels * double(weight.numel());
-  });
-  extract_features(network, Tensor::zeros({h, w, config.inputs}, DType::u8));
-  set_op_observer(before);
-  return gflop;
-}
-
-/// The same two views at every step, so that only the step is measured.
-class OnePair : public PairSource {
- public:
-  explicit OnePair(int64_t side) {
-    const int64_t k = 2048;
-    Random random(2);
-    pair_ = {noise({side, side, 1}),
-             noise({side, side, 1}),
-             random_uniform({k, 2}, random, 0, double(side - 1), DType::f64),
-             {},
-             "noise"};
-    pair_.positions1 = pair_.positions0;
-  }
-  int64_t size() const override { return 1; }
-  Pair get(int64_t, Random&) const override { return pair_; }
-  std::string description() const override { return "noise"; }
-
- private:
-  Pair pair_;
-};
-
 void network(Bench& bench, const Arguments& a) {
   const ResUNetConfig config{.model = a.model};
   Random random(0);
@@ -170,7 +81,7 @@ void network(Bench& bench, const Arguments& a) {
     options.model = config;
     options.mining_warmup = 0;
     options.loader_threads = 0;
-    const OnePair source(side);
+    const OnePair source(side, side);
     Trainer trainer(options, source);
     bench(cat(a.model, " training step, a pair of ", side, "x", side),
           2 * 3 * forward_gflop(config, side, side), 0, [&] { trainer.step(); });
@@ -195,29 +106,59 @@ void matcher(Bench& bench) {
   bench("corners 480x640", 0, 0, [&] { detect_corners(image); });
 }
 
-int run(const Arguments& a) {
+/// What this build and this machine have, for `make doctor`.
+void describe_machine() {
+  std::string targets;
+  for (const auto& t : simd_targets()) targets += t + " ";
+  std::printf("SIMD      %s(in use: %s)\n", targets.c_str(), simd_target().c_str());
+  std::printf("CUDA      %s\n", cuda::build_description().c_str());
+  if (cuda::build_description() == "built without CUDA") return;
+  std::printf("cuDNN     %s\ncuBLASLt  %s\n", cuda::cudnn_status().c_str(),
+              cuda::cublaslt_status().c_str());
+  std::printf("GPU       %s\n", cuda::unavailable().empty()
+                                    ? cuda::device_name().c_str()
+                                    : ("none to use: " + cuda::unavailable()).c_str());
+}
+
+int run(Arguments& a) {
   require(a.repeat >= 1, ErrorId::usage, "bench", "--repeat must be at least 1");
-  if (a.threads > 0) set_num_threads(a.threads);
+  if (a.machine_only) {
+    if (a.machine.device != "auto" && a.machine.device != "cpu") a.machine.use();  // or say why not
+    describe_machine();
+    return done;
+  }
+  const Device device = a.machine.use();
   if (a.layers) {
     Random random(0);
     ResUNet net({.model = a.model}, random);
     std::fputs(nn::summary(net, {1, 480, 640, 1}).c_str(), stdout);
     return done;
   }
-  std::printf("%s, %d threads\n", simd_target().c_str(), num_threads());
-  Bench bench(a);
-  operations(bench);
-  network(bench, a);
-  matcher(bench);
+  const std::string where = device == Device::cuda
+                                ? cuda::device_name()
+                                : cat(simd_target(), ", ", num_threads(), " threads");
+  std::printf("%s\n", where.c_str());
+  Bench bench(device, a.only, a.repeat);
+  if (device == Device::cuda) {
+    gpu_rows(bench, a.model);
+  } else {
+    operations(bench);
+    network(bench, a);
+    matcher(bench);
+  }
   require(!bench.rows().empty(), ErrorId::usage, "bench", "no benchmark's name holds '", a.only,
           "'");
   if (a.json.empty()) return done;
-  nlohmann::ordered_json j = {{"simd", simd_target()}, {"threads", num_threads()}};
-  for (const Row& r : bench.rows())
-    j["rows"].push_back({{"name", r.name},
-                         {"median_seconds", r.seconds},
-                         {"gflop_per_second", r.gflop / r.seconds},
-                         {"gbyte_per_second", r.gbyte / r.seconds}});
+  nlohmann::ordered_json j = {{"device", where}, {"model", a.model}};
+  for (const Row& r : bench.rows()) {
+    nlohmann::ordered_json row = {{"name", r.name}, {"precision", r.precision}, {"mode", r.mode}};
+    row["seconds"] = r.seconds > 0 ? nlohmann::ordered_json(r.seconds) : nullptr;
+    row["gflop_per_second"] = r.seconds > 0 ? r.gflop / r.seconds : 0;
+    row["gbyte_per_second"] = r.seconds > 0 ? r.gbyte / r.seconds : 0;
+    row["peak_bytes"] = r.peak_bytes;
+    row["note"] = r.note;
+    j["rows"].push_back(row);
+  }
   write_file_atomically(a.json, j.dump(2) + "\n", "bench");
   return done;
 }
@@ -227,14 +168,18 @@ int run(const Arguments& a) {
 int main(int argc, char** argv) {
   CLI::App app("Measures operations, network, training step and matcher.", "bench");
   Arguments a;
+  a.machine.device = "cpu";
   const auto options = [&] {
     app.option_defaults()->always_capture_default();
+    app.option_defaults()->group("Measuring");
     app.add_option("--only", a.only, "only benchmarks whose name holds this text");
     app.add_option("--model", a.model, "the network");
-    app.add_flag("--layers", a.layers, "print the network's layers at 480x640 instead");
     app.add_option("--repeat", a.repeat, "runs, of which the median counts");
-    app.add_option("--threads", a.threads, "0: all cores");
-    app.add_option("--json", a.json, "also write the figures to this file");
+    app.add_option("--json", a.json, "also write the figures to this file")->type_name("FILE");
+    a.machine.add_options(app, "Measuring");
+    app.option_defaults()->group("Instead");
+    app.add_flag("--layers", a.layers, "print the network's layers at 480x640");
+    app.add_flag("--machine", a.machine_only, "print what this build and this machine have");
   };
   return run_program(app, argc, argv, options, [&] { return run(a); });
 }
