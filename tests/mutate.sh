@@ -1,16 +1,17 @@
 #!/bin/sh
-# The mutation gate: who tests the tests? Ten bugs are planted one at a time in a copy of the tree
+# The mutation gate: who tests the tests? Bugs are planted one at a time in a copy of the tree
 # (build/mutate), the copy is rebuilt, and the tests must turn red. Fails when a bug survives, when
 # its text is no longer found in the source, or when the copy does not compile.
-#   tests/mutate.sh          all ten
+#   tests/mutate.sh          all of them
 #   tests/mutate.sh crop     those whose name has "crop" in it
 set -eu
 cd "$(dirname "$0")/.."
 place=$PWD/build/mutate
 only=${1-}
 jobs=$(nproc 2>/dev/null || echo 4)
-floors='^(tensor|autograd|nn)/'  # the tests that are run
-programs='test_tensor test_autograd test_nn'
+# The tests that are run.
+floors='^((tensor|autograd|nn)/|cuda/(kernels|conv2d|nearest|optimizer|ops))'
+programs='test_tensor test_autograd test_nn test_cuda'
 
 # bug NAME FILE OLD NEW: OLD must be in FILE exactly once; white space may be laid out otherwise.
 each_bug() {
@@ -45,6 +46,21 @@ each_bug() {
   "$1" 'wrong factor of the running variance' autograd/ops/batch_norm.cpp \
     'const double unbiased = double(count) / double(std::max<int64_t>(1, count - 1));' \
     'const double unbiased = 1;'
+  "$1" 'cuda: missing barrier' tensor/kernels/gemm/tile.cuh \
+    '__syncthreads(); for (int along = 0;' \
+    'for (int along = 0;'
+  "$1" 'cuda: variance term dropped' tensor/kernels/batch_norm/cuda.cu \
+    'factors[2 * g.c + j] = batch_statistics ? C(q * inv / double(g.m)) : C(0);' \
+    'factors[2 * g.c + j] = C(0);'
+  "$1" 'cuda: last of equal rows' tensor/kernels/nearest/cuda.cu \
+    'if (!(score[i][j] > best[1][i])) continue;' \
+    'if (!(score[i][j] >= best[1][i]) || score[i][j] == none) continue;'
+  "$1" 'cuda: repeated rows not added' tensor/kernels/rows/scatter.cuh \
+    'int left = count[r] - 1;' \
+    'int left = count[r] - 1 > 0 ? 0 : 0;'
+  "$1" 'cuda: second step taken for the first' tensor/kernels/optimizer/cuda.cu \
+    'table.first_step[i] = item.step == 1;' \
+    'table.first_step[i] = item.step <= 2;'
 }
 
 fail() {
@@ -119,7 +135,7 @@ if command -v ninja >/dev/null && [ ! -e "$place/build/CMakeCache.txt" ]; then
   generator='-G Ninja'
 fi
 # shellcheck disable=SC2086
-{ cmake -S "$place/tree" -B "$place/build" $generator >"$place/build.log" 2>&1 && build; } ||
+{ cmake -S "$place/tree" -B "$place/build" -DCAIRN_CUDA=OFF $generator >"$place/build.log" 2>&1 && build; } ||
   fail "the copy does not build as it is: see build/mutate/build.log"
 found=$(failing)
 [ -z "$found" ] || fail "without a bug these tests fail already: $found"

@@ -1,6 +1,7 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
 #include "autograd/ops/rounded.h"
+#include "tensor/kernels/conv2d/conv2d.h"
 #include "tensor/kernels/reduce/reduce.h"
 
 namespace cairn {

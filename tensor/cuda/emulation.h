@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstring>
 #include <functional>
+#include <set>
+#include <string>
 
 #define __global__
 #define __device__
@@ -35,6 +37,9 @@ namespace cairn::cuda::emulation {
 /// Runs `thread` for every thread of every block. Throws ErrorId::device when some threads of a
 /// block wait at a barrier that others never reach.
 void run(const char* kernel, dim3 grid, dim3 block, const std::function<void()>& thread);
+
+/// The names of all kernels and libraries that were started or asked since the last call.
+std::set<std::string> journal();
 
 void block_barrier();
 void warp_barrier();

@@ -43,7 +43,14 @@ std::vector<ConvProblem> problems_of(const std::string& model) {
                        int64_t padding) {
     ConvProblem p;
     p.geometry = {{stride, stride}, {padding, padding}, {1, 1}};
-    p.extents = {1, h, w, in, out, 3, 3, p.geometry.output_extent(0, h, 3),
+    p.extents = {1,
+                 h,
+                 w,
+                 in,
+                 out,
+                 3,
+                 3,
+                 p.geometry.output_extent(0, h, 3),
                  p.geometry.output_extent(1, w, 3)};
     if (seen.insert(p.key()).second) all.push_back(p);
   };
@@ -69,8 +76,8 @@ TEST_CASE("cuDNN has a plan for every convolution, in every precision, on an H10
   if (!can_ask()) return;
   for (const char* model : {"ResUNetBN2D2", "ResUNetBN2F"})
     for (ConvProblem p : problems_of(model))
-      for (auto [type, math] : {std::pair{DType::f32, Math::fp32}, {DType::f32, Math::tf32},
-                                {DType::bf16, Math::fp32}})
+      for (auto [type, math] :
+           {std::pair{DType::f32, Math::fp32}, {DType::f32, Math::tf32}, {DType::bf16, Math::fp32}})
         for (ConvKind kind : {ConvKind::forward, ConvKind::data_grad, ConvKind::weight_grad}) {
           p.type = type;
           p.math = math;

@@ -60,7 +60,8 @@ void check_case(const TensorFile& file, const std::string& key, DType type, Repo
                               .stability = stability,
                               .radius = number(file.metadata, "reciprocity_px", 4)};
   Random random(0);
-  const auto ours = ucn::match(f0.to(device()), f1.to(device()), kp0, kp1, o, random, noise).matches;
+  const auto ours =
+      ucn::match(f0.to(device()), f1.to(device()), kp0, kp1, o, random, noise).matches;
 
   const Tensor &matches = find(file, key + ".matches"), &kept = find(file, key + ".kept");
   if (int64_t(ours.size()) != matches.dim(0))
