@@ -52,7 +52,7 @@ UNSEEN void switch_to(Context& from, Context& to) {
 #if defined(__SANITIZE_THREAD__)
   __tsan_switch_to_fiber(to.tsan, __tsan_switch_to_fiber_no_sync);
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
   swapcontext(&from.place, &to.place);
 #else  // without swapcontext's two system calls
   from.left = true;
