@@ -53,6 +53,9 @@ Var matmul(const Var& a, const Var& b, bool transpose_a = false, bool transpose_
 
 /// Convolution of x (N x H x W x I) with w (O x KH x KW x I), plus bias (O) if defined.
 Var conv2d(const Var& x, const Var& w, const Var& bias = {}, const Conv2dGeometry& g = {});
+/// relu?(the same + residual?), in one pass; bias and residual may be undefined.
+Var conv2d(const Var& x, const Var& w, const Var& bias, const Var& residual, bool relu,
+           const Conv2dGeometry& g);
 /// The data gradient of a convolution as an operation of its own: x (N x H x W x I) with w
 /// (I x KH x KW x O) gives N x OH x OW x O, OH = (H - 1) stride - 2 padding + dilation (KH - 1)
 /// + 1.

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "tensor/kernels/batch_norm/batch_norm.h"
+
 namespace cairn::nn {
 
 Tensor kaiming_normal(const Shape& shape, int64_t fan, Random& random) {
@@ -34,6 +36,17 @@ BatchNorm2d::BatchNorm2d(int64_t channels, double momentum, double eps)
 Var BatchNorm2d::operator()(const Var& x, const Var& residual, bool relu) {
   LayerScope scope(name());
   return run(x, residual, relu);
+}
+
+Var BatchNorm2d::after(Conv2d& conv, const Var& x, const Var& residual, bool relu) {
+  if (training() || own_moments || conv.bias_ || !NoGrad::active())
+    return (*this)(conv(x), residual, relu);
+  LayerScope scope(conv.name());
+  const DType type = x.dtype() == DType::bf16 ? DType::bf16 : conv.weight_.dtype();
+  const auto [weight, bias] =
+      kernels::fold_batch_norm(conv.weight_.value(), weight_.value(), bias_.value(), running_mean_,
+                               running_var_, eps_, type);
+  return conv2d(x, weight, bias, residual, relu, conv.g_);
 }
 
 Var BatchNorm2d::run(const Var& x, const Var& residual, bool relu) {

@@ -12,6 +12,7 @@ class Conv2d : public Module {
          bool bias = false);
 
  private:
+  friend class BatchNorm2d;  // which may be folded into it
   Var forward(const Var& x) override { return conv2d(x, weight_, bias_ ? *bias_ : Var(), g_); }
   Conv2dGeometry g_;
   Var& weight_;
@@ -39,6 +40,9 @@ class BatchNorm2d : public Module {
   using Module::operator();
   /// Fused with what follows it: relu?(norm(x) + residual?).
   Var operator()(const Var& x, const Var& residual, bool relu);
+  /// The same of conv(x). In evaluation by running moments, where no tape is built, the norm is
+  /// folded into the convolution: one pass over the image instead of two.
+  Var after(Conv2d& conv, const Var& x, const Var& residual, bool relu);
 
   /// Normalise by the moments of the input itself in evaluation mode too, not by the running ones:
   /// what a network trained on one image at a time has always seen.

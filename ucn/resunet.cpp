@@ -55,8 +55,8 @@ class ResUNet::Block : public nn::Module {
 
  private:
   Var forward(const Var& x) override {
-    const Var y = bn1_(conv1_(x), {}, true);
-    return bn2_(conv2_(y), x, true);
+    const Var y = bn1_.after(conv1_, x, {}, true);
+    return bn2_.after(conv2_, y, x, true);
   }
   nn::Conv2d& conv1_;
   nn::BatchNorm2d& bn1_;
@@ -65,7 +65,8 @@ class ResUNet::Block : public nn::Module {
 };
 
 Var ResUNet::Level::operator()(const Var& x) const {
-  return (*blocks)((*norm)((*conv)(x), {}, true));
+  auto* down = dynamic_cast<nn::Conv2d*>(conv);  // up: a transposed convolution, not folded
+  return (*blocks)(down ? norm->after(*down, x, {}, true) : (*norm)((*conv)(x), {}, true));
 }
 
 template <class Conv>

@@ -226,9 +226,8 @@ bool multiply(const ProductProblem& problem, void* c, const void* a, const void*
   const void* const alpha = f64 ? static_cast<const void*>(&one64) : &one;
   const void* const beta = f64 ? static_cast<const void*>(&zero64) : &zero;
   if (problem.bias)
-    check(api().cublasLtMatmulDescSetAttribute(plan->operation.get(),
-                                               CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
-                                               sizeof bias),
+    check(api().cublasLtMatmulDescSetAttribute(
+              plan->operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
           "naming the bias", &problem);
   check(api().cublasLtMatmul(l.handle, plan->operation.get(), alpha, b, plan->b.get(), a,
                              plan->a.get(), beta, c, plan->c.get(), c, plan->c.get(),

@@ -11,7 +11,8 @@ namespace cairn::cuda {
 /// "cuBLASLt 13.1.0", or why it cannot be used, on one line.
 const std::string& cublaslt_status();
 
-/// C = op(A) op(B) (+ bias, a value for each column), all row-major and of one type; op(A) is m x k, op(B) k x n.
+/// C = op(A) op(B) (+ bias, a value for each column), all row-major and of one type; op(A) is m x
+/// k, op(B) k x n.
 struct ProductProblem {
   DType type = DType::f32;  ///< f32, f64 or bf16
   Math math = Math::fp32;

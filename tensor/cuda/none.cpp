@@ -85,6 +85,7 @@ T bilinear_sample_backward(C, C, const Shape&) { absent(); }
 BatchMoments batch_moments(C, double) { absent(); }
 T inverse_deviation(C, double) { absent(); }
 void update_running_(T&, T&, const BatchMoments&, double, double) { absent(); }
+FoldedNorm fold_batch_norm(C, C, C, C, C, double, DType) { absent(); }
 T batch_norm(C, C, C, C, C, C, bool) { absent(); }
 BatchNormGrads batch_norm_backward(C, C, C, C, C, C, bool, bool, bool) { absent(); }
 Nearest nearest(C, C) { absent(); }

@@ -16,10 +16,11 @@ using namespace cairn::ucn;
 
 namespace {
 
-std::unique_ptr<ResUNet> network(Device device, DType type = DType::f32) {
+/// With running statistics the norms are folded into the convolutions when features are extracted.
+std::unique_ptr<ResUNet> network(Device device, DType type = DType::f32, bool running = false) {
   Random random(3);
   auto net =
-      std::make_unique<ResUNet>(ResUNetConfig{.outputs = 8, .image_statistics = true}, random);
+      std::make_unique<ResUNet>(ResUNetConfig{.outputs = 8, .image_statistics = !running}, random);
   net->to(type);
   net->to(device);
   return net;
@@ -100,6 +101,19 @@ TEST_CASE("gpu features: those of the CPU; recorded from the second photo of a s
     CHECK(difference(here(f), extract_features(*cpu, pixels)) <= 1e-4);
     CHECK(same_bits(here(f), here(extract_features(*gpu, pixels))));
   }
+}
+
+TEST_CASE("gpu features: with norms folded into convolutions, in every precision") {
+  const auto cpu = network(Device::cpu, DType::f32, true),
+             gpu = network(Device::cuda, DType::f32, true);
+  const Tensor pixels = photo(9, 12, 1), expected = extract_features(*cpu, pixels);
+  CHECK(difference(here(extract_features(*gpu, pixels)), expected) <= 1e-4);
+  set_precision(*gpu, Precision::bf16);
+  const Tensor f = extract_features(*gpu, pixels);
+  CHECK(f.dtype() == DType::f32);
+  CHECK(kernels::sum(kernels::square(kernels::sub(here(f), expected))).item() <=
+        0.01 * double(f.numel() / f.dim(-1)));
+  set_precision(*gpu, Precision::fp32);
 }
 
 TEST_CASE("gpu precision: bf16 features are near; the CPU refuses what it cannot do") {

@@ -200,3 +200,33 @@ TEST_CASE(
   CHECK(same_bits(norm.state()[2].tensor, mean));
   CHECK(norm.state()[4].tensor.item() == 1);
 }
+
+TEST_CASE(
+    "a norm folded into the convolution before it gives what the two give one after the other") {
+  Random random(4);
+  for (bool relu : {false, true})
+    for (bool add : {false, true}) {
+      nn::Conv2d conv(3, 5, 3, random, {{1, 1}, {1, 1}, {1, 1}});
+      nn::BatchNorm2d norm(5);
+      for (auto& p : norm.parameters()) p.var.value_() = random_uniform({5}, random, 0.5, 1.5);
+      for (auto& s : norm.state())
+        if (s.name.starts_with("running")) s.tensor.assign_(random_uniform({5}, random, 0.5, 1.5));
+      conv.eval();
+      norm.eval();
+      const Var x(random_normal({2, 4, 6, 3}, random)), other(random_normal({2, 4, 6, 5}, random));
+      const Var residual = add ? other : Var();
+      int norms = 0;
+      const auto before =
+          set_op_observer([&](const OpEvent& e) { norms += std::string(e.op) == "batch_norm"; });
+      const Var two = norm.after(conv, x, residual, relu);  // a tape is built: nothing is folded
+      CHECK(norms == 1);
+      NoGrad no_grad;
+      const Var folded = norm.after(conv, x, residual, relu);
+      CHECK(norms == 1);
+      norm.own_moments = true;  // moments of the image cannot be known before
+      norm.after(conv, x, residual, relu);
+      CHECK(norms == 2);
+      set_op_observer(before);
+      CHECK(difference(folded.value(), two.value()) <= 1e-5);
+    }
+}

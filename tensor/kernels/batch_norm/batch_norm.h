@@ -32,6 +32,14 @@ void update_running_(Tensor& running_mean, Tensor& running_var, const BatchMomen
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                   const Tensor& invstd, const Tensor& residual, bool relu);
 
+/// A convolution's weight (O x ...) and a bias that do what the convolution and the norm after it
+/// did: weight gamma invstd, and beta - mean gamma invstd. Of the element type `type`.
+struct FoldedNorm {
+  Tensor weight, bias;
+};
+FoldedNorm fold_batch_norm(const Tensor& weight, const Tensor& gamma, const Tensor& beta,
+                           const Tensor& mean, const Tensor& variance, double eps, DType type);
+
 struct BatchNormGrads {
   Tensor dx, dgamma, dbeta;
   Tensor dresidual;  ///< dy after the ReLU's mask; defined only when it was asked for
@@ -53,6 +61,8 @@ BatchMoments batch_moments(const Tensor& x, double eps);
 Tensor inverse_deviation(const Tensor& variance, double eps);
 void update_running_(Tensor& running_mean, Tensor& running_var, const BatchMoments& moments,
                      double momentum, double unbiased);
+FoldedNorm fold_batch_norm(const Tensor& weight, const Tensor& gamma, const Tensor& beta,
+                           const Tensor& mean, const Tensor& variance, double eps, DType type);
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                   const Tensor& invstd, const Tensor& residual, bool relu);
 BatchNormGrads batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& y,

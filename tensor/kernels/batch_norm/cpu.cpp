@@ -262,6 +262,22 @@ void update_running_(Tensor& running_mean, Tensor& running_var, const BatchMomen
   axpy_(running_var, momentum, sub(affine(m.variance, unbiased, 0), running_var));
 }
 
+FoldedNorm fold_batch_norm(const Tensor& weight, const Tensor& gamma, const Tensor& beta,
+                           const Tensor& mean, const Tensor& variance, double eps, DType type) {
+  const char* op = "fold_batch_norm";
+  for (const Tensor* t : {&gamma, &beta, &mean, &variance}) {
+    require_same_dtype(op, weight, *t);
+    require(weight.rank() >= 1 && t->shape() == Shape{weight.dim(0)}, ErrorId::shape, op,
+            "a channel's values are ", t->shape(), ", but the weight is ", weight.shape());
+  }
+  if (weight.on_gpu()) return cuda::fold_batch_norm(weight, gamma, beta, mean, variance, eps, type);
+  const Tensor scale = mul(gamma, inverse_deviation(variance, eps));
+  return {mul(weight.reshape({weight.dim(0), -1}), scale.reshape({-1, 1}))
+              .reshape(weight.shape())
+              .to(type),
+          sub(beta, mul(mean, scale)).to(type)};
+}
+
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                   const Tensor& invstd, const Tensor& residual, bool relu) {
   const Extent e = extent_of("batch_norm", x);

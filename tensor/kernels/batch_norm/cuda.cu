@@ -235,6 +235,21 @@ __global__ void update_running_kernel(int64_t n, const C* mean, const C* varianc
   }
 }
 
+/// One launch: n weights, then a bias for each of the outputs.
+template <class S, class C>
+__global__ void fold_kernel(int64_t n, int64_t outputs, const C* weight, const C* gamma,
+                            const C* beta, const C* mean, const C* variance, double eps, S* folded,
+                            S* bias) {
+  for (int64_t i = thread_number(); i < n + outputs; i += thread_count()) {
+    const int64_t o = i < n ? i / (n / outputs) : i - n;
+    const C scale = gamma[o] * C(1 / std::sqrt(double(variance[o]) + eps));
+    if (i < n)
+      folded[i] = S(weight[i] * scale);
+    else
+      bias[o] = S(beta[o] - mean[o] * scale);
+  }
+}
+
 /// Calls f<S, width>(grid): width is 1 or as many channels as 16 bytes hold.
 template <class F>
 void by_channels(const char* op, const Tensor& x, int64_t most_chunks, F&& f) {
@@ -296,6 +311,22 @@ void update_running_(Tensor& running_mean, Tensor& running_var, const BatchMomen
            m.variance.device_data<C>(), C(momentum), C(unbiased), running_mean.device_data<C>(),
            running_var.device_data<C>());
   });
+}
+
+FoldedNorm fold_batch_norm(const Tensor& weight, const Tensor& gamma, const Tensor& beta,
+                           const Tensor& mean, const Tensor& variance, double eps, DType type) {
+  const int64_t n = weight.numel(), outputs = weight.dim(0);
+  FoldedNorm f{Tensor::empty(weight.shape(), type, Device::cuda),
+               Tensor::empty({outputs}, type, Device::cuda)};
+  dispatch_float(weight.dtype(), "fold_batch_norm", [&]<class C>() {
+    dispatch_device(type, "fold_batch_norm", [&]<class S>() {
+      launch("fold_batch_norm", fold_kernel<S, C>, blocks_for(n + outputs), block_threads, n,
+             outputs, weight.device_data<C>(), gamma.device_data<C>(), beta.device_data<C>(),
+             mean.device_data<C>(), variance.device_data<C>(), eps, f.weight.device_data<S>(),
+             f.bias.device_data<S>());
+    });
+  });
+  return f;
 }
 
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,

@@ -100,8 +100,8 @@ const S* data_or_null(const Tensor& t) {
   return t.defined() ? t.device_data<S>() : nullptr;
 }
 
-/// Whether it is a matrix product of pixels and channels, which cuBLASLt does without the copies into
-/// other layouts that cuDNN makes for it.
+/// Whether it is a matrix product of pixels and channels, which cuBLASLt does without the copies
+/// into other layouts that cuDNN makes for it.
 bool is_product(const Conv2dExtents& e, const Conv2dGeometry& g) {
   return e.kh * e.kw == 1 && g.stride == std::array<int64_t, 2>{1, 1} &&
          g.padding == std::array<int64_t, 2>{0, 0};
