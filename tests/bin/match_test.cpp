@@ -215,7 +215,9 @@ TEST_CASE("match tells bad usage from failure") {
        {"", "a.png", "a.png b.png c.png", "a.png b.png --nonsense", "a.png b.png --mode best",
         "a.png b.png --draw circles", "a.png b.png --ratio nan", "a.png b.png --radius 0",
         "a.png b.png --max-keypoints 0", "a.png b.png --max-size -1", "a.png b.png --scale 9",
-        "a.png b.png --threads -1", "a.png b.png --threads many", "a.png b.png --device gpu"}) {
+        "a.png b.png --threads -1", "a.png b.png --threads many", "a.png b.png --device gpu",
+        "a.png b.png --device cuda:", "a.png b.png --device cuda:-1",
+        "a.png b.png --device cuda:1x", "a.png b.png --precision half"}) {
     CAPTURE(arguments);
     const Finished r = bench().match(arguments);
     CAPTURE(r.err);
@@ -226,12 +228,18 @@ TEST_CASE("match tells bad usage from failure") {
 
 TEST_CASE("--device cuda never computes on the CPU instead") {
   const Finished r = bench().match("a.png b.png --device cuda");
-  if (r.code != 0) {
+  if (r.code != 0) {  // built without, no driver, no GPU, ...
     CHECK(r.failed_in_one_line(1));
-    CHECK(has(r.err, "built without CUDA"));
+    CHECK(has(r.err, "match: cuda: "));
   } else {
-    CHECK(has(r.out, "cuda"));
+    CHECK(has(r.out, "on NVIDIA"));
   }
+}
+
+TEST_CASE("a precision that the device does not have is refused") {
+  const Finished r = bench().match("a.png b.png --device cpu --precision bf16");
+  CHECK(r.failed_in_one_line(2));
+  CHECK(has(r.err, "bf16 is for the GPU"));
 }
 
 TEST_CASE("the help fits a terminal and names the defaults; the version is the project's") {
