@@ -38,7 +38,11 @@ class Bench {
                   int burst = 10) {
     if (!wanted(name)) return;
     Row row{name, precision, mode, 0, gflop, gbyte, 0, ""};
-    if (gpu()) reset_peak_memory(device_);
+    if (gpu()) {  // a block kept from a larger row would count whole
+      cuda::synchronize();
+      empty_cache(device_);
+      reset_peak_memory(device_);
+    }
     try {
       row.seconds = measure(run, gpu() ? burst : 1);
       if (gpu()) row.peak_bytes = memory_stats(device_).peak;
@@ -49,10 +53,14 @@ class Bench {
     print(row);
     rows_.push_back(std::move(row));
   }
-  /// What the machine reaches at most, by the rows of a copy and of products.
-  void set_limit(const std::string& precision) {
-    if (rows_.empty() || rows_.back().seconds == 0) return;
-    const Row& r = rows_.back();
+  /// What the machine reaches at most, by the row `name`: in bytes or, with a precision, in
+  /// products.
+  void set_limit(const std::string& name, const std::string& precision = "") {
+    const auto found = std::ranges::find_if(rows_, [&](const Row& row) {
+      return row.name == name && row.precision == (precision.empty() ? "fp32" : precision);
+    });
+    if (found == rows_.end() || found->seconds == 0) return;
+    const Row& r = *found;
     (precision.empty() ? most_gbyte_ : most_gflop_[precision]) =
         (precision.empty() ? r.gbyte : r.gflop) / r.seconds;
   }

@@ -31,13 +31,13 @@ inline void gpu_limits(Bench& bench) {
     const Tensor x = Tensor::zeros({int64_t(1) << 28}, DType::f32, Device::cuda);
     Tensor y = x.clone();
     bench("copy 1 GiB", 0, 2e-9 * double(x.nbytes()), [&] { y.assign_(x); });
-    bench.set_limit("");
+    bench.set_limit("copy 1 GiB");
   }
   for (const auto& p : precisions()) {
     const Tensor a = operand(p, {8192, 8192}), b = operand(p, {8192, 8192});
     bench(
         "matmul 8192x8192x8192", 2e-9 * 8192 * 8192 * 8192.0, 0, [&] { kernels::matmul(a, b); }, p);
-    bench.set_limit(p);
+    bench.set_limit("matmul 8192x8192x8192", p);
   }
 }
 

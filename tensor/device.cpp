@@ -54,9 +54,11 @@ class CachingAllocator {
         flush();
         block = source_.allocate(size);
       }
-      require(block != nullptr, ErrorId::memory, "allocate", "no memory for ", bytes,
-              " bytes on the ", source_.name, " (", stats_.live, " bytes live, ", stats_.cached,
-              " cached, peak ", stats_.peak, largest_live(), ")");
+      if (!block)
+        throw Error(ErrorId::memory, "allocate",
+                    cat("no memory for ", bytes, " bytes on the ", source_.name, " (", stats_.live,
+                        " bytes live, ", stats_.cached, " cached, peak ", stats_.peak,
+                        largest_live(), ")"));
     }
     sizes_[block] = got;
     stats_.live += got;
@@ -95,6 +97,8 @@ class CachingAllocator {
       stats_.cached -= size;
       stats_.live += size;
     }
+    stats_.peak = std::max(stats_.peak, stats_.live);
+    most_live_ = std::max(most_live_, stats_.live);
     reserved_.clear();
     return blocks;
   }

@@ -16,12 +16,14 @@ void Uploader::operator()(std::span<Tensor* const> tensors) {
   cuda::host_waits(place.copied);  // its pinned memory is about to change
   const cuda::Mark now = cuda::mark_work();
   if (place.capacity < bytes) {
-    place.capacity = bytes;
-    place.pinned.reset();
-    void* const pinned = cuda::pinned_allocate(bytes);
-    require(pinned != nullptr, ErrorId::memory, "upload", "no pinned memory for ", bytes, " bytes");
+    const int64_t capacity = bytes + bytes / 2;  // batches may grow, and pinning is slow
+    place = {};
+    void* const pinned = cuda::pinned_allocate(capacity);
+    require(pinned != nullptr, ErrorId::memory, "upload", "no pinned memory for ", capacity,
+            " bytes");
     place.pinned = {pinned, cuda::pinned_free};
-    place.device = {allocate(Device::cuda, bytes), [](void* b) { release(Device::cuda, b); }};
+    place.device = {allocate(Device::cuda, capacity), [](void* b) { release(Device::cuda, b); }};
+    place.capacity = capacity;
     cuda::copies_wait(now);  // work that still uses the block for something else
   } else {
     cuda::copies_wait(last_upload_);

@@ -9,9 +9,9 @@
 
 namespace cairn {
 
-/// Uploads take turns between two places in memory. So the tensors of one may be used by work that
-/// is started until the next-but-one upload; its copy waits only for work that was started before
-/// the last upload, not for what has been started since.
+/// Uploads take turns between two places in memory. The tensors of one may be used by work that is
+/// started until the next upload: the one after that writes to their place, and its copy waits for
+/// work that was started before the upload in between, but not for what has been started since.
 class Uploader {
  public:
   explicit Uploader(Device device) : device_(device) {}

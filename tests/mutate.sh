@@ -52,12 +52,12 @@ each_bug() {
   "$1" 'cuda: variance term dropped' tensor/kernels/batch_norm/cuda.cu \
     'factors[2 * g.c + j] = batch_statistics ? C(q * inv / double(g.m)) : C(0);' \
     'factors[2 * g.c + j] = C(0);'
-  "$1" 'cuda: last of equal rows' tensor/kernels/nearest/cuda.cu \
-    'if (!(score[i][j] > best[1][i])) continue;' \
-    'if (!(score[i][j] >= best[1][i]) || score[i][j] == none) continue;'
+  "$1" 'cuda: second candidate forgotten' tensor/kernels/nearest/cuda.cu \
+    'for (int k = 0; k < 2; ++k)' \
+    'for (int k = 0; k < 1; ++k)'
   "$1" 'cuda: repeated rows not added' tensor/kernels/rows/scatter.cuh \
     'int left = count[r] - 1;' \
-    'int left = count[r] - 1 > 0 ? 0 : 0;'
+    'int left = 0;'
   "$1" 'cuda: second step taken for the first' tensor/kernels/optimizer/cuda.cu \
     'table.first_step[i] = item.step == 1;' \
     'table.first_step[i] = item.step <= 2;'

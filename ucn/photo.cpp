@@ -54,9 +54,19 @@ Tensor FeatureExtractor::operator()(const Tensor& pixels) {
   const auto at =
       std::ranges::find(sizes_, pixels.shape(), [](const Recorded& r) { return r.pixels.shape(); });
   if (at == sizes_.end()) {  // the first run of a size finds the libraries' plans
+    Tensor own = Tensor::empty(pixels.shape(), pixels.dtype(), Device::cuda);
+    own.assign_(pixels);
     if (sizes_.size() == most_sizes) sizes_.pop_back();
-    sizes_.insert(sizes_.begin(), {pixels.to(Device::cuda), {}, nullptr});
-    return finite(forward(network_, sizes_[0].pixels));
+    Tensor features;
+    try {
+      features = forward(network_, own);
+    } catch (const Error& e) {  // recorded work holds a network's memory for each size
+      if (e.id() != ErrorId::memory || sizes_.empty()) throw;
+      sizes_.clear();
+      features = forward(network_, own);
+    }
+    sizes_.insert(sizes_.begin(), {own, {}, nullptr});
+    return finite(features);
   }
   std::rotate(sizes_.begin(), at, at + 1);
   Recorded& r = sizes_[0];

@@ -325,6 +325,7 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
   next_slot_ = 1 - newest->slot;
   loader_.reset();
   next_.reset();
+  next_error_ = nullptr;
   result.found = true;
   return result;
 }

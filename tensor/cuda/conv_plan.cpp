@@ -80,8 +80,10 @@ ConvGraph describe(const ConvProblem& p) {
   const ConvUid result = result_of(p.kind);
   const Shape shape = shape_of(p, result);
   ConvGraph graph{{}, {}, result};
+  // A weight's gradient is kept as exactly as it is summed.
   for (ConvUid uid : {uid_x, uid_w, uid_y})
-    graph.tensors.push_back(dense(uid, p.type, shape_of(p, uid)));
+    graph.tensors.push_back(
+        dense(uid, uid == uid_w && uid == result ? DType::f32 : p.type, shape_of(p, uid)));
   graph.operations.push_back({ConvOperation::convolution, result == uid_x ? uid_y : uid_x,
                               result == uid_w ? uid_y : uid_w,
                               p.fused() ? int64_t(uid_sum) : int64_t(result)});
@@ -107,10 +109,11 @@ ConvGraph describe(const ConvProblem& p) {
 std::string refusal(const EngineNotes& notes, const ConvProblem& p) {
   if (p.deterministic && notes.nondeterministic) return "not deterministic";
   if (notes.reduced_sum) return "sums in less than f32";
+  // To less than TF32, that is: float16 loses small gradients.
+  if (p.type == DType::f32 && notes.down_convert) return "rounds its operands";
   if (p.type != DType::f32 || p.math != Math::fp32) return "";
   // Winograd and Fourier transforms sum in f32 too, but lose several bits on the way.
   if (notes.tensor_core) return "on tensor cores";
-  if (notes.down_convert) return "rounds its operands";
   if (notes.winograd) return "by Winograd's transform";
   if (notes.fft) return "by Fourier transform";
   return "";

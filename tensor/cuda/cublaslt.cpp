@@ -167,16 +167,14 @@ std::shared_ptr<Plan> make_plan(const ProductProblem& p, cublasLtHandle_t handle
   plan->operation = operation(p, *types);
   plan->b = layout(p, types->data, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n);
   plan->a = layout(p, types->data, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k);
-  plan->c = layout(p, types->data, p.m, p.n);
+  plan->c = layout(p, p.sum_type ? types->scale : types->data, p.m, p.n);
 
   cublasLtMatmulHeuristicResult_t found[8] = {};  // the fastest first
   int count = 0;
   const cublasStatus_t code = api().cublasLtMatmulAlgoGetHeuristic(
       handle, plan->operation.get(), plan->b.get(), plan->a.get(), plan->c.get(), plan->c.get(),
       preference(p).get(), int(std::size(found)), found, &count);
-  if (code == CUBLAS_STATUS_NOT_SUPPORTED || code == CUBLAS_STATUS_INVALID_VALUE ||
-      code == CUBLAS_STATUS_ARCH_MISMATCH)
-    return plan;
+  if (code == CUBLAS_STATUS_NOT_SUPPORTED || code == CUBLAS_STATUS_ARCH_MISMATCH) return plan;
   check(code, "choosing an algorithm", &p);
   for (const auto& f : std::span(found).first(size_t(count)))
     if (f.state == CUBLAS_STATUS_SUCCESS && f.workspaceSize <= product_workspace_cap) {

@@ -19,6 +19,7 @@ struct ProductProblem {
   int64_t m = 0, n = 0, k = 0;
   bool transpose_a = false, transpose_b = false;  ///< whether what is stored is the transpose
   bool bias = false;
+  bool sum_type = false;  ///< C is f32 also when A and B are bf16
 
   auto operator<=>(const ProductProblem&) const = default;
 };

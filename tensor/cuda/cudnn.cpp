@@ -45,13 +45,15 @@ const Api& api() {
   return *functions;
 }
 
-void check(cudnnStatus_t code, std::string_view what) {
+/// `number`: of the descriptor or attribute that `what` is about; -1: of none.
+void check(cudnnStatus_t code, std::string_view what, int number = -1) {
   if (code == CUDNN_STATUS_SUCCESS) return;
   char text[1024] = "";
   api().cudnnGetLastErrorString(text, sizeof text);
   const std::string detail = text;
   throw Error(ErrorId::device, "cudnn",
-              cat(what, ": ", api().cudnnGetErrorString(code), detail.empty() ? "" : ", ", detail));
+              cat(what, number < 0 ? "" : cat(" ", number), ": ", api().cudnnGetErrorString(code),
+                  detail.empty() ? "" : ", ", detail));
 }
 
 template <class T>
@@ -91,7 +93,7 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
 class Descriptor {
  public:
   explicit Descriptor(cudnnBackendDescriptorType_t type) {
-    check(api().cudnnBackendCreateDescriptor(type, &raw_), cat("creating descriptor ", type));
+    check(api().cudnnBackendCreateDescriptor(type, &raw_), "creating descriptor", type);
   }
   ~Descriptor() {
     if (raw_) api().cudnnBackendDestroyDescriptor(raw_);
@@ -153,14 +155,14 @@ class Descriptor {
   Descriptor& set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                   const void* values, size_t count) {
     check(api().cudnnBackendSetAttribute(raw_, name, type, int64_t(count), values),
-          cat("setting attribute ", name));
+          "setting attribute", name);
     return *this;
   }
   int64_t get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, void* values,
               int64_t most) const {
     int64_t count = 0;
     check(api().cudnnBackendGetAttribute(raw_, name, type, most, &count, values),
-          cat("reading attribute ", name));
+          "reading attribute", name);
     return count;
   }
 
@@ -438,6 +440,7 @@ const std::string& cudnn_status() { return api().status; }
 bool convolve(const ConvProblem& problem, void* result, const void* a, const void* b,
               const void* bias, const void* residual) {
   if (!use_libraries() || problem.type == DType::f64 || !api().library.usable()) return false;
+  stream();  // chooses this thread's device
   Cudnn& c = cudnn();
   std::lock_guard lock(c.mutex);
   const auto plan = c.plan(problem);

@@ -45,6 +45,16 @@ inline dim3 blocks_for(int64_t n, int64_t per_block = block_threads, int64_t mos
 __device__ inline int64_t thread_number() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ inline int64_t thread_count() { return int64_t(gridDim.x) * blockDim.x; }
 
+/// What is there now, though other blocks may be changing it by atomics.
+template <class T>
+__device__ inline T relaxed_load(T* at) {
+#ifdef __CUDACC__
+  return *static_cast<volatile T*>(at);
+#else
+  return std::atomic_ref<T>(*at).load(std::memory_order_relaxed);
+#endif
+}
+
 /// bf16 is stored as such and computed in float.
 template <class S>
 using compute_t = std::conditional_t<std::is_same_v<S, bf16_t>, float, S>;

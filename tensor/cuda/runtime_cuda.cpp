@@ -173,14 +173,20 @@ void* system_allocate(int64_t bytes) {
   check(code, "allocating memory");
   return block;
 }
-void system_free(void* block) noexcept { cudaFree(block); }
+void system_free(void* block) noexcept {
+  if (cudaFree(block) != cudaSuccess) cudaGetLastError();  // nothing that follows has failed
+}
 
 void* pinned_allocate(int64_t bytes) {
   device();
   void* block = nullptr;
-  return cudaMallocHost(&block, size_t(bytes)) == cudaSuccess ? block : nullptr;
+  if (cudaMallocHost(&block, size_t(bytes)) == cudaSuccess) return block;
+  cudaGetLastError();
+  return nullptr;
 }
-void pinned_free(void* block) noexcept { cudaFreeHost(block); }
+void pinned_free(void* block) noexcept {
+  if (cudaFreeHost(block) != cudaSuccess) cudaGetLastError();
+}
 
 namespace {
 
@@ -199,6 +205,7 @@ void copy_to_device(void* to, const void* from, int64_t bytes) {
   // Of pageable memory: CUDA has read it all when this returns.
   check(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, stream()),
         "a copy to the GPU");
+  if (device().properties.pageableMemoryAccess) synchronize();  // there it may read it later
 }
 void copy_to_host(void* to, const void* from, int64_t bytes) {
   require_not_recording("a copy to the host");
@@ -273,7 +280,8 @@ void synchronize() {
 }
 
 void detail::started(const char* kernel) {
-  check(cudaGetLastError(), cat("starting the kernel ", kernel));
+  const cudaError_t code = cudaGetLastError();
+  if (code != cudaSuccess) check(code, cat("starting the kernel ", kernel));
   recent().add(kernel);
   if (!sync_after_each()) return;
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;

@@ -1,6 +1,7 @@
 // Convolution on the GPU: the own kernels against the reference, and the libraries against them.
 #include "tensor/kernels/conv2d/conv2d.h"
 
+#include "tensor/cuda/cublaslt.h"
 #include "tensor/cuda/cudnn.h"
 #include "tests/cuda/gpu.h"
 #include "tests/tensor/conv2d_cases.h"
@@ -40,6 +41,35 @@ TEST_CASE("gpu convolution: the own kernels agree with the reference, forward an
 TEST_CASE("gpu convolution: with the libraries too, where they are") {
   if (!cuda::cudnn_status().starts_with("cuDNN 9")) return;
   for (const Case& c : cases()) check_case(c, DType::f32, tolerance_of(DType::f32));
+}
+
+TEST_CASE("gpu libraries: where they are, they do what they are for") {
+  const auto used = [](const auto& start) {  // not: declined, and the own kernel gave the result
+    const Tensor a = there(normal({64, 64}, DType::f32, 1)),
+                 b = there(normal({64, 64}, DType::f32, 2));
+    Tensor c = Tensor::empty({64, 64}, DType::f32, Device::cuda);
+    return start(c.device_raw(), a.device_raw(), b.device_raw());
+  };
+  if (cuda::cublaslt_status().starts_with("cuBLASLt "))
+    for (int transposed = 0; transposed < 4; ++transposed)
+      CHECK(used([&](void* c, const void* a, const void* b) {
+        return cuda::multiply({.m = 64,
+                               .n = 64,
+                               .k = 64,
+                               .transpose_a = bool(transposed & 1),
+                               .transpose_b = bool(transposed & 2)},
+                              c, a, b);
+      }));
+  if (cuda::cudnn_status().starts_with("cuDNN 9"))
+    for (auto kind :
+         {cuda::ConvKind::forward, cuda::ConvKind::data_grad, cuda::ConvKind::weight_grad})
+      CHECK(used([&](void* c, const void* a, const void* b) {
+        cuda::ConvProblem p;
+        p.kind = kind;
+        p.extents = {1, 8, 8, 4, 4, 3, 3, 8, 8};
+        p.geometry = {{1, 1}, {1, 1}, {1, 1}};
+        return cuda::convolve(p, c, a, b);
+      }));
 }
 
 TEST_CASE("gpu convolution: bias, then residual, then ReLU; a NaN passes the ReLU") {

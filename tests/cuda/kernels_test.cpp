@@ -1,5 +1,8 @@
 // Kernels on the GPU against the CPU's, over sizes around a pack of 16 bytes, a warp, a block and a
 // chunk.
+#include <optional>
+
+#include "tensor/cuda/cublaslt.h"
 #include "tensor/kernels/batch_norm/batch_norm.h"
 #include "tensor/kernels/bilinear/bilinear.h"
 #include "tensor/kernels/elementwise/elementwise.h"
@@ -225,18 +228,23 @@ TEST_CASE("gpu bilinear: borders, repeated places, both directions") {
   }
 }
 
-TEST_CASE("gpu matmul: every transposition, around the tile") {
-  const OwnKernels own;
-  for (DType type : floats)
-    for (int64_t m : {1, 63, 65})
-      for (int64_t n : {1, 64, 70})
-        for (int64_t k : {0, 1, 16, 33})
-          for (int t = 0; t < 4; ++t) {
-            const bool ta = t & 1, tb = t & 2;
-            const Tensor a = normal(ta ? Shape{k, m} : Shape{m, k}, type, 1),
-                         b = normal(tb ? Shape{n, k} : Shape{k, n}, type, 2);
-            CHECK(gap([&](auto... x) { return matmul(x..., ta, tb); }, a, b) <= tolerance(type));
-          }
+TEST_CASE("gpu matmul: every transposition, around the tile, by the own kernel and as it comes") {
+  std::optional<OwnKernels> own(std::in_place);
+  const auto every = [] {
+    for (DType type : floats)
+      for (int64_t m : {1, 63, 65})
+        for (int64_t n : {1, 64, 70})
+          for (int64_t k : {0, 1, 16, 33})
+            for (int t = 0; t < 4; ++t) {
+              const bool ta = t & 1, tb = t & 2;
+              const Tensor a = normal(ta ? Shape{k, m} : Shape{m, k}, type, 1),
+                           b = normal(tb ? Shape{n, k} : Shape{k, n}, type, 2);
+              CHECK(gap([&](auto... x) { return matmul(x..., ta, tb); }, a, b) <= tolerance(type));
+            }
+  };
+  every();
+  own.reset();
+  if (cairn::cuda::cublaslt_status().starts_with("cuBLASLt ")) every();
 }
 
 TEST_CASE("gpu pixels: far from a place, moved and kept inside") {

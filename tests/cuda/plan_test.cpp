@@ -52,6 +52,10 @@ TEST_CASE("each kind names its operands and its result") {
   CHECK(weight.result == uid_w);
   CHECK(weight.operations[0].a == uid_x);
   CHECK(weight.operations[0].b == uid_y);
+  ConvProblem p = problem(ConvKind::weight_grad);
+  p.type = DType::bf16;
+  CHECK(describe(p).tensor(uid_x).type == DType::bf16);
+  CHECK(describe(p).tensor(uid_w).type == DType::f32);
 }
 
 TEST_CASE("an epilogue adds residual, then bias, then the ReLU; only the last is written") {
@@ -116,7 +120,8 @@ TEST_CASE("fp32 refuses engines that round; no one gets a sum in less than f32")
   CHECK(refusal({.winograd = true}, p) != "");
   CHECK(refusal({.nondeterministic = true}, p) == "not deterministic");
   p.math = Math::tf32;
-  CHECK(refusal({.tensor_core = true, .down_convert = true}, p) == "");
+  CHECK(refusal({.tensor_core = true}, p) == "");
+  CHECK(refusal({.tensor_core = true, .down_convert = true}, p) != "");
   CHECK(refusal({.reduced_sum = true}, p) != "");
   p.type = DType::bf16;
   CHECK(refusal({.tensor_core = true}, p) == "");

@@ -117,7 +117,8 @@ bool multiply(int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_
                                 .k = k,
                                 .transpose_a = transpose_a,
                                 .transpose_b = transpose_b,
-                                .bias = bias.defined()},
+                                .bias = bias.defined(),
+                                .sum_type = c.dtype() != a.dtype()},
                                c.device_raw(), a.device_raw(), b.device_raw(), raw_or_null(bias));
 }
 
@@ -181,12 +182,11 @@ Tensor conv2d_data_grad(const Tensor& dy, const Tensor& w, const Conv2dGeometry&
 Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometry& g,
                           const Conv2dExtents& e) {
   const Shape shape{e.o, e.kh, e.kw, e.i};
-  Tensor dw = Tensor::empty(shape, x.dtype(), Device::cuda);
-  if (is_product(e, g) && multiply(e.o, e.i, e.n * e.h * e.w, true, false, dw, dy, x))
-    return dw.to(compute_dtype(x.dtype()));
+  Tensor dw = Tensor::empty(shape, compute_dtype(x.dtype()), Device::cuda);
+  if (is_product(e, g) && multiply(e.o, e.i, e.n * e.h * e.w, true, false, dw, dy, x)) return dw;
   if (cairn::cuda::convolve(problem(ConvKind::weight_grad, x.dtype(), e, g), dw.device_raw(),
                             x.device_raw(), dy.device_raw()))
-    return dw.to(compute_dtype(x.dtype()));
+    return dw;
   const Conv c(e, g);
   cairn::cuda::dispatch_device(x.dtype(), "conv2d_weight_grad", [&]<class S>() {
     dw = tile_product_of_chunks<compute_t<S>>(

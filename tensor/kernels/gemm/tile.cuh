@@ -50,6 +50,7 @@ __global__ void tile_product_kernel(int64_t m, int64_t n, int64_t k, int64_t k_c
 template <class C, class A, class B, class Store>
 void tile_product(const char* name, int64_t m, int64_t n, int64_t k, A a, B b, Store store) {
   const auto tiles = [](int64_t extent) { return unsigned((extent + tile_side - 1) / tile_side); };
+  require(tiles(n) <= 65535, ErrorId::argument, name, n, " columns are too many for the GPU");
   cairn::cuda::launch(name, tile_product_kernel<C, A, B, Store>, dim3(tiles(m), tiles(n)),
                       cairn::cuda::block_threads, m, n, k, k, a, b, store);
 }
