@@ -93,11 +93,11 @@ std::set<std::string> emulation::journal() {
 
 // No libraries: the own kernels run.
 const std::string& cudnn_status() {
-  static const std::string absent = "cuDNN is not emulated";
+  static const std::string absent = "no cuDNN in the emulation";
   return absent;
 }
 const std::string& cublaslt_status() {
-  static const std::string absent = "cuBLASLt is not emulated";
+  static const std::string absent = "no cuBLASLt in the emulation";
   return absent;
 }
 bool convolve(const ConvProblem&, void*, const void*, const void*, const void*, const void*) {
