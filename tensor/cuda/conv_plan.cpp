@@ -80,10 +80,8 @@ ConvGraph describe(const ConvProblem& p) {
   const ConvUid result = result_of(p.kind);
   const Shape shape = shape_of(p, result);
   ConvGraph graph{{}, {}, result};
-  // A weight's gradient is kept as exactly as it is summed.
   for (ConvUid uid : {uid_x, uid_w, uid_y})
-    graph.tensors.push_back(
-        dense(uid, uid == uid_w && uid == result ? DType::f32 : p.type, shape_of(p, uid)));
+    graph.tensors.push_back(dense(uid, p.type, shape_of(p, uid)));
   graph.operations.push_back({ConvOperation::convolution, result == uid_x ? uid_y : uid_x,
                               result == uid_w ? uid_y : uid_w,
                               p.fused() ? int64_t(uid_sum) : int64_t(result)});

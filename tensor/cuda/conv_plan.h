@@ -20,7 +20,7 @@ enum class ConvKind : uint8_t { forward, data_grad, weight_grad };
 /// before it is written, residual first; only to y (forward) or dx (data_grad).
 struct ConvProblem {
   ConvKind kind = ConvKind::forward;
-  DType type = DType::f32;  ///< of all tensors (but a weight's gradient: f32): f32 or bf16
+  DType type = DType::f32;  ///< of all tensors: f32 or bf16
   Math math = Math::fp32;
   kernels::Conv2dExtents extents{};
   kernels::Conv2dGeometry geometry;

@@ -13,7 +13,7 @@ const std::string& cudnn_status();
 /// Starts the problem on the library's stream, all pointers on the GPU, dense and in Cairn's order:
 ///   forward      result y, of a = x and b = w
 ///   data_grad    result dx, of a = dy and b = w
-///   weight_grad  result dw, of a = x and b = dy; f32 whatever their type
+///   weight_grad  result dw, of a = x and b = dy
 /// False, with nothing done, when cuDNN has no way to do it that the problem allows, is not there
 /// or is not to be used; that is remembered, so asking again is cheap. The first call of a problem
 /// makes its plan. Throws ErrorId::device when cuDNN fails at work, ErrorId::memory without a

@@ -52,10 +52,6 @@ TEST_CASE("each kind names its operands and its result") {
   CHECK(weight.result == uid_w);
   CHECK(weight.operations[0].a == uid_x);
   CHECK(weight.operations[0].b == uid_y);
-  ConvProblem p = problem(ConvKind::weight_grad);
-  p.type = DType::bf16;
-  CHECK(describe(p).tensor(uid_x).type == DType::bf16);
-  CHECK(describe(p).tensor(uid_w).type == DType::f32);
 }
 
 TEST_CASE("an epilogue adds residual, then bias, then the ReLU; only the last is written") {

@@ -184,9 +184,10 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometr
   const Shape shape{e.o, e.kh, e.kw, e.i};
   Tensor dw = Tensor::empty(shape, compute_dtype(x.dtype()), Device::cuda);
   if (is_product(e, g) && multiply(e.o, e.i, e.n * e.h * e.w, true, false, dw, dy, x)) return dw;
-  if (cairn::cuda::convolve(problem(ConvKind::weight_grad, x.dtype(), e, g), dw.device_raw(),
+  Tensor stored = dw.dtype() == x.dtype() ? dw : Tensor::empty(shape, x.dtype(), Device::cuda);
+  if (cairn::cuda::convolve(problem(ConvKind::weight_grad, x.dtype(), e, g), stored.device_raw(),
                             x.device_raw(), dy.device_raw()))
-    return dw;
+    return stored.to(dw.dtype());  // cuDNN sums bf16 in f32, but has no engine that stores that
   const Conv c(e, g);
   cairn::cuda::dispatch_device(x.dtype(), "conv2d_weight_grad", [&]<class S>() {
     dw = tile_product_of_chunks<compute_t<S>>(
