@@ -38,8 +38,7 @@ __global__ void squares_kernel(int64_t rows, int64_t c, int lanes, const T* x, T
   squares[row] = sum;
   // Few rows are longer than all before them, so few wait for each other.
   const auto bits = std::bit_cast<unsigned long long>(double(sum));
-  if (longest && sum == sum && bits > relaxed_load(longest))
-    atomicMax(longest, bits);
+  if (longest && sum == sum && bits > relaxed_load(longest)) atomicMax(longest, bits);
 }
 
 /// Four channels of a row from `channel` on; zeros where there are none.
