@@ -409,8 +409,6 @@ std::shared_ptr<Plan> make_plan(const ConvProblem& problem, const Target& target
   return made;
 }
 
-ConvReport report(const Plan& plan) { return {plan.plan.has_value(), plan.workspace, plan.text}; }
-
 /// cuDNN on the device in use.
 struct Cudnn {
   cudnnHandle_t handle = nullptr;
@@ -475,19 +473,13 @@ bool convolve(const ConvProblem& problem, void* result, const void* a, const voi
   return true;
 }
 
-ConvReport conv_report(const ConvProblem& problem) {
-  if (!api().library.usable()) return {false, 0, api().status};
-  Cudnn& c = cudnn();
-  std::lock_guard lock(c.mutex);
-  return report(*c.plan(problem));
-}
-
 ConvReport conv_report(const ConvProblem& problem, const std::string& device) {
   if (!api().library.usable()) return {false, 0, api().status};
   Descriptor properties(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
   properties.set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, device.c_str(), device.size() + 1)
       .finalize("the device's properties");
-  return report(*make_plan(problem, {nullptr, &properties}));
+  const auto plan = make_plan(problem, {nullptr, &properties});
+  return {plan->plan.has_value(), plan->workspace, plan->text};
 }
 
 }  // namespace cairn::cuda

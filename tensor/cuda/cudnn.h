@@ -21,15 +21,13 @@ const std::string& cudnn_status();
 bool convolve(const ConvProblem& problem, void* result, const void* a, const void* b,
               const void* bias = nullptr, const void* residual = nullptr);
 
-/// What convolve() runs, for people: the engine, what it is said to do and its workspace, or why
-/// there is none.
+/// What convolve() would run on a GPU that need not be there: the engine, what it is said to do and
+/// its workspace, or why there is none. `device` is cuDNN's JSON of a device's properties.
 struct ConvReport {
   bool found = false;
   int64_t workspace = 0;
   std::string text;
 };
-ConvReport conv_report(const ConvProblem& problem);
-/// The same for a GPU that need not be there: `device` is cuDNN's JSON of a device's properties.
 ConvReport conv_report(const ConvProblem& problem, const std::string& device);
 
 }  // namespace cairn::cuda

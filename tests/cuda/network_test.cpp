@@ -2,13 +2,11 @@
 #include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/kernels/reduce/reduce.h"
 #include "tests/cuda/gpu.h"
-#include "tests/data/sample_files.h"
-#include "tests/ucn/some_photos.h"
+#include "tests/ucn/tiny_training.h"
 #include "ucn/loss.h"
 #include "ucn/matcher.h"
 #include "ucn/photo.h"
 #include "ucn/precision.h"
-#include "ucn/trainer.h"
 
 using namespace cairn;
 using namespace cairn::test;
@@ -45,40 +43,12 @@ std::vector<Tensor> training_pass(Device device, DType type) {
   return all;
 }
 
-TrainOptions tiny() {
-  TrainOptions o;
-  o.model.outputs = 8;
-  o.crop = 16;
-  o.correspondences = 30;
-  o.loss.num_pos = 12;
-  o.loss.num_hn_samples = 40;
+/// For views of 16 x 16 pixels: the emulation is slow.
+TrainOptions tiniest() {
+  TrainOptions o = tiny(16);
   o.mining_warmup = 0;
   o.iterations = 6;
-  o.warmup = 0;
   return o;
-}
-
-struct Photos {
-  Folder folder;
-  std::unique_ptr<HomographyPairs> pairs;
-  Photos() {
-    write_photos(folder.path, 2);
-    HomographyPairsOptions o;
-    o.views.height = o.views.width = 16;
-    o.correspondences = 30;
-    pairs = std::make_unique<HomographyPairs>(folder.path, o);
-  }
-};
-const PairSource& source() {
-  static const Photos photos;
-  return *photos.pairs;
-}
-
-bool same(Trainer& a, Trainer& b) {
-  const auto sa = a.network().state(), sb = b.network().state();
-  for (size_t i = 0; i < sa.size(); ++i)
-    if (!same_bits(here(sa[i].tensor), here(sb[i].tensor))) return false;
-  return sa.size() == sb.size();
 }
 
 }  // namespace
@@ -182,16 +152,16 @@ TEST_CASE("gpu losses: an empty set costs nothing, or is NaN with the reference'
 
 TEST_CASE("gpu training: a step reports what it does on the CPU, in bf16 nearly") {
   for (const char* loss : {"hardest", "contrastive"}) {
-    TrainOptions o = tiny();
+    TrainOptions o = tiniest();
     o.loss_name = loss;
     o.batch = 2;
     o.iterations = 1;
-    Trainer cpu(o, source()), gpu(o, source(), Device::cuda);
+    Trainer cpu(o, source<16>()), gpu(o, source<16>(), Device::cuda);
     const StepReport a = cpu.step(), b = gpu.step();
     CHECK(b.loss == doctest::Approx(a.loss).epsilon(1e-4));
     CHECK(b.grad_norm == doctest::Approx(a.grad_norm).epsilon(1e-3));
     o.precision = "bf16";
-    Trainer rounded(o, source(), Device::cuda);
+    Trainer rounded(o, source<16>(), Device::cuda);
     CHECK(rounded.step().loss == doctest::Approx(a.loss).epsilon(0.05));
     for (const auto& p : rounded.network().parameters()) CHECK(p.var.dtype() == DType::f32);
   }
@@ -199,21 +169,21 @@ TEST_CASE("gpu training: a step reports what it does on the CPU, in bf16 nearly"
 
 TEST_CASE("gpu training: a step is a function of settings and number; a resumed run continues") {
   const Folder folder;
-  TrainOptions o = tiny();
+  TrainOptions o = tiniest();
   o.precision = "tf32";
-  Trainer whole(o, source(), Device::cuda), first(o, source(), Device::cuda);
+  Trainer whole(o, source<16>(), Device::cuda), first(o, source<16>(), Device::cuda);
   for (int k = 0; k < 3; ++k) whole.step();
   first.step();
   first.save(folder.path);
-  Trainer second(o, source(), Device::cuda);
+  Trainer second(o, source<16>(), Device::cuda);
   CHECK(second.resume(folder.path).found);
   while (second.iteration() < 3) second.step();
   CHECK(same(second, whole));
 }
 
 TEST_CASE("gpu training: a loss that is not finite is named, and changes no parameter") {
-  TrainOptions o = tiny();
-  Trainer trainer(o, source(), Device::cuda);
+  TrainOptions o = tiniest();
+  Trainer trainer(o, source<16>(), Device::cuda);
   trainer.step();
   Tensor weight = trainer.network().state()[0].tensor;
   weight.assign_(Tensor::full(weight.shape(), NAN));

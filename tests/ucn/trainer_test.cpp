@@ -5,9 +5,7 @@
 
 #include "nn/safetensors.h"
 #include "tensor/parallel.h"
-#include "tests/compare.h"
-#include "tests/data/sample_files.h"
-#include "tests/ucn/some_photos.h"
+#include "tests/ucn/tiny_training.h"
 #include "ucn/run_folder.h"
 #include "ucn/run_log.h"
 
@@ -16,42 +14,6 @@ using namespace cairn::test;
 using namespace cairn::ucn;
 
 namespace {
-
-TrainOptions tiny() {
-  TrainOptions o;
-  o.model.outputs = 8;
-  o.crop = 32;
-  o.correspondences = 50;
-  o.loss.num_pos = 20;
-  o.loss.num_hn_samples = 64;
-  o.iterations = 40;
-  o.warmup = 0;
-  return o;
-}
-
-/// Pairs made from three small photos.
-struct Photos {
-  Folder folder;
-  std::unique_ptr<HomographyPairs> pairs;
-  Photos() {
-    write_photos(folder.path, 3);
-    HomographyPairsOptions o;
-    o.views.height = o.views.width = 32;
-    o.correspondences = 50;
-    pairs = std::make_unique<HomographyPairs>(folder.path, o);
-  }
-};
-const PairSource& source() {
-  static const Photos photos;
-  return *photos.pairs;
-}
-
-bool same(Trainer& a, Trainer& b) {
-  const auto sa = a.network().state(), sb = b.network().state();
-  for (size_t i = 0; i < sa.size(); ++i)
-    if (!same_bits(sa[i].tensor, sb[i].tensor)) return false;
-  return sa.size() == sb.size();
-}
 
 /// The same pair every time.
 struct OnePair : PairSource {
