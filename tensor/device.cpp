@@ -1,5 +1,6 @@
 #include "tensor/device.h"
 
+#include <bit>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -30,6 +31,7 @@ constexpr bool keep_freed_blocks = true;
 struct Source {
   const char* name;
   int64_t alignment;
+  bool coarse;                       // large sizes are rounded up by as much as an eighth
   void* (*allocate)(int64_t bytes);  // nullptr: there is none left
   void (*release)(void* block);
 };
@@ -41,7 +43,10 @@ class CachingAllocator {
   void* allocate(int64_t bytes) {
     require(bytes >= 0 && bytes < (int64_t(1) << 62), ErrorId::memory, "allocate", "a block of ",
             bytes, " bytes was asked for");
-    const int64_t unit = source_.alignment;
+    int64_t unit = source_.alignment;
+    // Sizes that creep upwards share blocks: on a GPU a new one stalls all work.
+    if (source_.coarse && bytes > 65536)
+      unit = std::max(unit, int64_t(std::bit_floor(uint64_t(bytes)) / 8));
     const int64_t size = std::max(unit, (bytes + unit - 1) / unit * unit);
     std::lock_guard lock(mutex_);
     auto [block, got] = take(reserved_, size);
@@ -161,10 +166,10 @@ class CachingAllocator {
   int64_t most_live_ = 0;  // since the cache was emptied; stats_.peak may be reset
 };
 
-constexpr Source cpu_source{"CPU", 64,
+constexpr Source cpu_source{"CPU", 64, false,
                             [](int64_t bytes) { return std::aligned_alloc(64, size_t(bytes)); },
                             [](void* block) { std::free(block); }};
-constexpr Source cuda_source{"GPU", 256, cuda::system_allocate, cuda::system_free};
+constexpr Source cuda_source{"GPU", 256, true, cuda::system_allocate, cuda::system_free};
 
 // Never destroyed: tensors with static storage may outlive any other static object.
 CachingAllocator& allocator(Device device) {

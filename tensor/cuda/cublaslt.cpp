@@ -19,7 +19,8 @@ namespace {
 
 /// The functions used, found in the library when it is first needed.
 struct Api {
-  Library library{cublaslt_names()};
+  // Of the runtime's own version: another may need a newer driver.
+  Library library{{cat("libcublasLt.so.", CUDART_VERSION / 1000)}};
 #define CAIRN_FIND(f) decltype(&::f) f = library.function<decltype(::f)>(#f)
   CAIRN_FIND(cublasLtGetVersion);
   CAIRN_FIND(cublasLtGetStatusString);

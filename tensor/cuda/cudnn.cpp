@@ -17,7 +17,7 @@ namespace {
 
 /// The functions used, found in the library when it is first needed.
 struct Api {
-  Library library{cudnn_names()};
+  Library library{{"libcudnn_graph.so.9", "libcudnn.so.9"}};
 #define CAIRN_FIND(f) decltype(&::f) f = library.function<decltype(::f)>(#f)
   CAIRN_FIND(cudnnGetVersion);
   CAIRN_FIND(cudnnGetErrorString);

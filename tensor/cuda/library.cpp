@@ -54,7 +54,4 @@ void* Library::address(const char* name) {
   return found;
 }
 
-std::vector<std::string> cudnn_names() { return {"libcudnn_graph.so.9", "libcudnn.so.9"}; }
-std::vector<std::string> cublaslt_names() { return {"libcublasLt.so.13", "libcublasLt.so.12"}; }
-
 }  // namespace cairn::cuda

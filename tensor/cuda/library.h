@@ -37,8 +37,4 @@ class Library {
   std::string name_, problem_;
 };
 
-/// The libraries' candidate names, the best first.
-std::vector<std::string> cudnn_names();
-std::vector<std::string> cublaslt_names();
-
 }  // namespace cairn::cuda

@@ -98,6 +98,7 @@ TEST_CASE("an upload replaces tensors by twins of the same elements, several tim
   }
   Tensor stays = Tensor::zeros({2});
   Tensor* one[] = {&stays};
-  Uploader(Device::cpu)(one);
+  Uploader nowhere(Device::cpu);
+  nowhere(one);
   CHECK_FALSE(stays.on_gpu());
 }
