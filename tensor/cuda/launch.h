@@ -59,20 +59,24 @@ __device__ inline T relaxed_load(T* at) {
 template <class S>
 using compute_t = std::conditional_t<std::is_same_v<S, bf16_t>, float, S>;
 
-/// 16 bytes of elements: one access of a thread.
-template <class S>
-struct alignas(16) Pack {
-  static constexpr int size = 16 / int(sizeof(S));
-  S at[size];
+/// Neighbouring elements that a thread reads and writes together, at an address that divides by
+/// their size or by 16 bytes.
+template <class S, int n>
+struct alignas(n * sizeof(S) < 16 ? n * sizeof(S) : 16) Few {
+  static constexpr int size = n;
+  S at[n];
 };
+/// 16 bytes of them: the widest access there is.
+template <class S>
+using Pack = Few<S, 16 / int(sizeof(S))>;
 
-template <class S>
-__device__ inline Pack<S> load_pack(const S* at) {
-  return *reinterpret_cast<const Pack<S>*>(at);
+template <int n, class S>
+__device__ inline Few<S, n> load(const S* at) {
+  return *reinterpret_cast<const Few<S, n>*>(at);
 }
-template <class S>
-__device__ inline void store_pack(S* at, const Pack<S>& pack) {
-  *reinterpret_cast<Pack<S>*>(at) = pack;
+template <class S, int n>
+__device__ inline void store(S* at, const Few<S, n>& few) {
+  *reinterpret_cast<Few<S, n>*>(at) = few;
 }
 
 /// The sum over a group of `lanes` neighbouring threads (a power of two, at most 32), in each of

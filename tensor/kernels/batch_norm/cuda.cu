@@ -33,15 +33,6 @@ Grid grid_of(const Tensor& x, int64_t most_chunks) {
   return g;
 }
 
-template <class S, int width>
-struct alignas(sizeof(S) * width) Channels {
-  S at[width];
-};
-template <int width, class S>
-__device__ Channels<S, width> channels(const S* at) {
-  return *reinterpret_cast<const Channels<S, width>*>(at);
-}
-
 /// Calls f(element) for each row of this block's chunk that this thread walks; `channel` is
 /// its first.
 template <class F>
@@ -82,9 +73,9 @@ __global__ void moments_kernel(Grid g, const S* x, C* parts) {
   const int64_t channel = first_channel(g);
   C s[width] = {}, q[width] = {};
   if (channel < g.c) {
-    const auto shift = channels<width>(x + blockIdx.x * g.rows * g.c + channel);
+    const auto shift = load<width>(x + blockIdx.x * g.rows * g.c + channel);
     for_rows(g, channel, [&](int64_t at) {
-      const auto v = channels<width>(x + at);
+      const auto v = load<width>(x + at);
       for (int k = 0; k < width; ++k) {
         const C off = C(v.at[k]) - C(shift.at[k]);
         s[k] += off;
@@ -135,15 +126,15 @@ __global__ void batch_norm_kernel(Grid g, const S* x, const C* gamma, const C* b
     center[k] = mean[channel + k];
   }
   for_rows(g, channel, [&](int64_t at) {
-    const auto v = channels<width>(x + at);
-    Channels<S, width> r{}, out;
-    if (residual) r = channels<width>(residual + at);
+    const auto v = load<width>(x + at);
+    Few<S, width> r{}, out;
+    if (residual) r = load<width>(residual + at);
     for (int k = 0; k < width; ++k) {
       C z = std::fma(C(v.at[k]) - center[k], scale[k], shift[k]);
       if (residual) z += C(r.at[k]);
       out.at[k] = S(relu && z < 0 ? C(0) : z);
     }
-    *reinterpret_cast<Channels<S, width>*>(y + at) = out;
+    store(y + at, out);
   });
 }
 
@@ -156,14 +147,14 @@ __global__ void backward_sums_kernel(Grid g, const S* dy, const S* y, const S* x
   C s[width] = {}, q[width] = {};
   if (channel < g.c)
     for_rows(g, channel, [&](int64_t at) {
-      auto d = channels<width>(dy + at);
-      const auto v = channels<width>(x + at);
+      auto d = load<width>(dy + at);
+      const auto v = load<width>(x + at);
       if (y) {
-        const auto out = channels<width>(y + at);
+        const auto out = load<width>(y + at);
         for (int k = 0; k < width; ++k)
           if (!(C(out.at[k]) > 0)) d.at[k] = S(C(0));
       }
-      if (masked) *reinterpret_cast<Channels<S, width>*>(masked + at) = d;
+      if (masked) store(masked + at, d);
       for (int k = 0; k < width; ++k) {
         s[k] += C(d.at[k]);
         q[k] = std::fma(C(d.at[k]), C(v.at[k]) - mean[channel + k], q[k]);
@@ -208,15 +199,15 @@ __global__ void backward_kernel(Grid g, const S* dy, const S* y, const S* x, con
     center[k] = mean[channel + k];
   }
   for_rows(g, channel, [&](int64_t at) {
-    const auto d = channels<width>(dy + at), v = channels<width>(x + at);
-    Channels<S, width> out{}, result;
-    if (y) out = channels<width>(y + at);
+    const auto d = load<width>(dy + at), v = load<width>(x + at);
+    Few<S, width> out{}, result;
+    if (y) out = load<width>(y + at);
     for (int k = 0; k < width; ++k) {
       const C passed = y && !(C(out.at[k]) > 0) ? C(0) : C(d.at[k]);
       const C inner = std::fma(-(C(v.at[k]) - center[k]), k2[k], passed - k1[k]);
       result.at[k] = S(scale[k] * inner);
     }
-    *reinterpret_cast<Channels<S, width>*>(dx + at) = result;
+    store(dx + at, result);
   });
 }
 

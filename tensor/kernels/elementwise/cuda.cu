@@ -53,12 +53,11 @@ template <class S, class F>
 __device__ void each_pack(int64_t n, const S* a, const S* b, S* y, const F& f) {
   constexpr int size = Pack<S>::size;
   for (int64_t i = thread_number(); i < n / size; i += thread_count()) {
-    const Pack<S> pa = reinterpret_cast<const Pack<S>*>(a)[i];
-    const Pack<S> pb = reinterpret_cast<const Pack<S>*>(b)[i];
+    const Pack<S> pa = load<size>(a + i * size), pb = load<size>(b + i * size);
     Pack<S> py;
 #pragma unroll
     for (int k = 0; k < size; ++k) py.at[k] = S(f(compute_t<S>(pa.at[k]), compute_t<S>(pb.at[k])));
-    reinterpret_cast<Pack<S>*>(y)[i] = py;
+    store(y + i * size, py);
   }
   const int64_t rest = n / size * size + thread_number();
   if (rest < n) y[rest] = S(f(compute_t<S>(a[rest]), compute_t<S>(b[rest])));

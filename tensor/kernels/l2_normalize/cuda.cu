@@ -10,15 +10,7 @@ namespace {
 
 using namespace cairn::cuda;
 
-/// `width` elements at a time: as many as 16 bytes of S hold, or one.
-template <int width, class T>
-struct alignas(width * sizeof(T) < 16 ? width * sizeof(T) : 16) Some {
-  T at[width];
-};
-template <int width, class T>
-__device__ Some<width, T> load(const T* at) {
-  return *reinterpret_cast<const Some<width, T>*>(at);
-}
+// `width` elements at a time: as many as 16 bytes of S hold, or one.
 
 template <int width, class S, class C = compute_t<S>>
 __global__ void l2_normalize_kernel(int64_t rows, int64_t c, int lanes, const S* x, C eps, C* y) {
@@ -35,9 +27,9 @@ __global__ void l2_normalize_kernel(int64_t rows, int64_t c, int lanes, const S*
   const C scale = r == 0 ? C(0) : 1 / (r + eps);
   for (int64_t j = first; j < c; j += step) {
     const auto v = load<width>(x + row * c + j);
-    Some<width, C> out;
+    Few<C, width> out;
     for (int k = 0; k < width; ++k) out.at[k] = C(v.at[k]) * scale;
-    *reinterpret_cast<Some<width, C>*>(y + row * c + j) = out;
+    store(y + row * c + j, out);
   }
 }
 
@@ -63,9 +55,9 @@ __global__ void l2_normalize_backward_kernel(int64_t rows, int64_t c, int lanes,
   for (int64_t j = first; j < c; j += step) {
     const auto v = load<width>(x + row * c + j);
     const auto g = load<width>(dy + row * c + j);
-    Some<width, S> out;
+    Few<S, width> out;
     for (int k = 0; k < width; ++k) out.at[k] = S(std::fma(-C(v.at[k]), along, g.at[k] * scale));
-    *reinterpret_cast<Some<width, S>*>(dx + row * c + j) = out;
+    store(dx + row * c + j, out);
   }
 }
 

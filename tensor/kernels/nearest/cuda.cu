@@ -49,10 +49,7 @@ __device__ void load_four(const T* x, int64_t row, int64_t rows, int64_t c, int6
   if (row >= rows || channel >= c) return;
   const T* at = x + row * c + channel;
   if constexpr (whole) {
-    struct alignas(16) Four {
-      T at[4];
-    };
-    const Four f = *reinterpret_cast<const Four*>(at);
+    const auto f = load<4>(at);
     for (int k = 0; k < 4; ++k) four[k] = f.at[k];
   } else {
     for (int k = 0; k < 4 && channel + k < c; ++k) four[k] = at[k];

@@ -73,10 +73,10 @@ __global__ void update_kernel(Table<T> table, Rule rule, const double* scale) {
   constexpr int size = Pack<T>::size;
   int64_t at = begin + int64_t(threadIdx.x) * size;
   for (; at + size <= end; at += int64_t(blockDim.x) * size) {
-    Pack<T> pp = load_pack(p + at), pm{}, pv{};
-    const Pack<T> pg = load_pack(g + at);
-    if (m) pm = load_pack(m + at);
-    if (v) pv = load_pack(v + at);
+    Pack<T> pp = load<size>(p + at), pm{}, pv{};
+    const Pack<T> pg = load<size>(g + at);
+    if (m) pm = load<size>(m + at);
+    if (v) pv = load<size>(v + at);
     for (int k = 0; k < size; ++k) {
       Element<T> e{pp.at[k], pg.at[k] * factor, pm.at[k], pv.at[k]};
       rule(e, step, first);
@@ -84,9 +84,9 @@ __global__ void update_kernel(Table<T> table, Rule rule, const double* scale) {
       pm.at[k] = e.m;
       pv.at[k] = e.v;
     }
-    store_pack(p + at, pp);
-    if (m) store_pack(m + at, pm);
-    if (v) store_pack(v + at, pv);
+    store(p + at, pp);
+    if (m) store(m + at, pm);
+    if (v) store(v + at, pv);
   }
   for (; at < end; ++at) {  // the one thread whose pack would reach beyond the end
     Element<T> e{p[at], g[at] * factor, m ? m[at] : T(0), v ? v[at] : T(0)};
