@@ -1,6 +1,6 @@
 // How exact each precision is: the GPU's results against double on the CPU. The table goes to the
-// output (docs/measurements.md keeps it). In the emulation, which has no tensor cores, TF32's factors
-// are rounded by the test for single operations, and not at all within the network.
+// output (docs/measurements.md keeps it). In the emulation, which has no tensor cores, TF32's
+// factors are rounded by the test for single operations, and not at all within the network.
 #include <bit>
 #include <cstdio>
 
