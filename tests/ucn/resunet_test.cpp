@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "tensor/kernels/conv2d/algorithm.h"
 #include "tensor/parallel.h"
 #include "tests/compare.h"
 
@@ -201,4 +202,25 @@ TEST_CASE("with image statistics evaluation sees what training saw") {
     network.eval();
     CHECK(same_bits(network(x).value(), trained) == image_statistics);
   }
+}
+
+TEST_CASE("every way to convolve gives the same features within 1e-4") {
+  using kernels::ConvAlgorithm;
+  const ConvAlgorithm before = kernels::conv_algorithm();
+  for (const char* name : {"ResUNetBN2F", "ResUNetBN2D2"}) {
+    Random random(7);
+    ResUNet net({.model = name}, random);
+    const auto run = [&](ConvAlgorithm algorithm) {
+      NoGrad no_grad;
+      kernels::set_conv_algorithm(algorithm);
+      return net(picture({1, 45, 58, 1})).value();
+    };
+    net.train();  // moments of the image, so that the signal does not fade in an untrained network
+    const Tensor direct = run(ConvAlgorithm::direct);
+    CHECK(difference(run(ConvAlgorithm::winograd2), direct) <= 1e-4);
+    CHECK(difference(run(ConvAlgorithm::winograd4), direct) <= 1e-4);
+    CHECK(difference(run(ConvAlgorithm::automatic), direct) <= 1e-4);
+    CHECK_FALSE(same_bits(run(ConvAlgorithm::winograd4), direct));  // the switch does something
+  }
+  kernels::set_conv_algorithm(before);
 }

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include "tensor/kernels/conv2d/algorithm.h"
 #include "tensor/kernels/conv2d/check.h"
+#include "tensor/kernels/conv2d/winograd.h"
 #include "tensor/kernels/gemm/implicit.h"
+#include "tensor/kernels/gemm/micro_kernel.h"
 
 namespace cairn::kernels {
 namespace {
@@ -66,6 +69,34 @@ std::vector<Phase> phases(size_t axis, int64_t extent, int64_t kernel, const Con
   return result;
 }
 
+template <class T>
+ConvAlgorithm algorithm_for(const Windows<T>& x, int64_t outputs) {
+  if (!is_3x3(x) || x.batch * x.rows * x.columns * x.channels * outputs == 0)
+    return ConvAlgorithm::direct;
+  const ConvAlgorithm wanted = conv_algorithm();
+  if (wanted != ConvAlgorithm::automatic) return wanted;
+  return cheapest({x.batch, x.rows, x.columns, x.channels, outputs, micro_kernel<T>().lanes});
+}
+int64_t tile_size(ConvAlgorithm winograd) { return winograd == ConvAlgorithm::winograd2 ? 2 : 4; }
+
+/// correlate(), or a faster way to the same.
+template <class T>
+void convolve(const Windows<T>& x, const T* w, const TapMatrices& matrices, int64_t outputs,
+              const Pixels<T>& y) {
+  const ConvAlgorithm algorithm = algorithm_for(x, outputs);
+  if (algorithm == ConvAlgorithm::direct) return correlate(x, w, matrices, outputs, y);
+  winograd(tile_size(algorithm), x, w, matrices, outputs, y);
+}
+
+/// The same for correlate_weights().
+template <class T>
+void convolve_weights(const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
+                      const TapMatrices& matrices) {
+  const ConvAlgorithm algorithm = algorithm_for(x, outputs);
+  if (algorithm == ConvAlgorithm::direct) return correlate_weights(x, dy, outputs, dw, matrices);
+  winograd_weights(tile_size(algorithm), x, dy, outputs, dw, matrices);
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const Epilogue& e) {
@@ -78,7 +109,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const E
     const Pixels<T> out{y.data<T>(), c.oh * c.ow * c.o,       c.ow * c.o,
                         c.o,         data_or_null<T>(e.bias), data_or_null<T>(e.residual),
                         e.relu};
-    correlate(forward_windows<T>(x, c, g), w.data<T>(), forward_matrices(c), c.o, out);
+    convolve(forward_windows<T>(x, c, g), w.data<T>(), forward_matrices(c), c.o, out);
   });
   return y;
 }
@@ -110,7 +141,7 @@ Tensor conv2d_data_grad(const Tensor& dy, const Tensor& w, const Conv2dGeometry&
         out.image = c.h * c.w * c.i;
         out.row = g.stride[0] * c.w * c.i;
         out.pixel = g.stride[1] * c.i;
-        correlate(windows, w.data<T>(), matrices, c.i, out);
+        convolve(windows, w.data<T>(), matrices, c.i, out);
       }
     }
   });
@@ -125,8 +156,8 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometr
   if (x.on_gpu()) return cuda::conv2d_weight_grad(x, dy, g, c);
   Tensor dw = Tensor::empty(w_shape, x.dtype());
   dispatch_float(x.dtype(), "conv2d_weight_grad", [&]<class T>() {
-    correlate_weights(forward_windows<T>(x, c, g), dy.data<T>(), c.o, dw.data<T>(),
-                      forward_matrices(c));
+    convolve_weights(forward_windows<T>(x, c, g), dy.data<T>(), c.o, dw.data<T>(),
+                     forward_matrices(c));
   });
   return dw;
 }

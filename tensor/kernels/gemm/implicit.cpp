@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tensor/kernels/gemm/micro_kernel.h"
+#include "tensor/kernels/gemm/panels.h"
 #include "tensor/parallel.h"
 #include "tensor/tensor.h"
 
@@ -11,22 +12,6 @@ namespace {
 
 // Sizes that fit common caches: a block of input stays in L2.
 constexpr int64_t block_bytes = 256 << 10;
-// Enough tasks to balance a dozen threads, unless each would be too small to be worth waking one.
-constexpr int64_t enough_tasks = 32, small_task = 1 << 18;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-
-/// Memory of one task, without initial values.
-template <class T>
-class Scratch {
- public:
-  explicit Scratch(int64_t count) : tensor_(Tensor::empty({count}, dtype_of<T>())) {}
-  T* data() { return tensor_.template data<T>(); }
-
- private:
-  Tensor tensor_;
-};
 
 /// Taps whose values lie side by side in memory: (k, c) of one row when columns are adjacent.
 struct Run {
@@ -133,42 +118,6 @@ class Blocks {
   int64_t rows_ = 1, columns_ = 1;
 };
 
-/// The output channels cut into panels of two vectors; a rest that fits one vector gets one.
-struct Panels {
-  int64_t outputs, lanes;
-
-  int64_t count() const { return ceil_div(outputs, 2 * lanes); }
-  int64_t columns(int64_t p) const { return std::min(2 * lanes, outputs - 2 * lanes * p); }
-  int64_t width(int64_t p) const { return columns(p) > lanes ? 2 * lanes : lanes; }
-  int64_t padded() const { return round_up(outputs, lanes); }
-};
-
-/// w as panels of (tap, channel) x width, zero beyond the last output.
-template <class T>
-Scratch<T> pack_weights(const T* w, const TapMatrices& m, int64_t channels, const Panels& panels) {
-  const int64_t taps = int64_t(m.tap.size()), depth = taps * channels;
-  Scratch<T> packed(depth * panels.padded());
-  T* const begin = packed.data();
-  const int64_t grain = std::max<int64_t>(1, (1 << 14) / (channels * 2 * panels.lanes));
-  parallel_for(panels.count() * taps, grain, [&](int64_t from, int64_t to) {
-    for (int64_t i = from; i < to; ++i) {
-      const int64_t p = i / taps, width = panels.width(p), columns = panels.columns(p);
-      T* out = begin + p * 2 * panels.lanes * depth + i % taps * channels * width;
-      const T* in = w + m.tap[size_t(i % taps)] + p * 2 * panels.lanes * m.output_stride;
-      if (columns < width) std::fill_n(out, channels * width, T(0));
-      if (m.output_stride == 1) {
-        for (int64_t c = 0; c < channels; ++c)
-          std::copy_n(in + c * m.channel_stride, columns, out + c * width);
-      } else {
-        for (int64_t o = 0; o < columns; ++o)
-          for (int64_t c = 0; c < channels; ++c)
-            out[c * width + o] = in[c * m.channel_stride + o * m.output_stride];
-      }
-    }
-  });
-  return packed;
-}
-
 /// Copies `columns` values of each pixel to `to`, zero up to `width`.
 template <class T>
 void pack_pixels(const T* from, int64_t stride, int64_t pixels, int64_t columns, int64_t width,
@@ -177,12 +126,6 @@ void pack_pixels(const T* from, int64_t stride, int64_t pixels, int64_t columns,
     std::copy_n(from, columns, to);
     std::fill_n(to + columns, width - columns, T(0));
   }
-}
-
-/// Cuts `panels` into as many groups as make enough tasks out of `tasks`.
-int64_t panel_groups(int64_t panels, int64_t tasks, int64_t work) {
-  if (tasks >= enough_tasks || work <= small_task) return 1;
-  return std::min(panels, ceil_div(enough_tasks, tasks));
 }
 
 }  // namespace

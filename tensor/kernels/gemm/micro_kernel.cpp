@@ -83,6 +83,14 @@ HWY_INLINE void multiply_tile(D d, const Tile<T>& t) {
     }
   }
 
+  // A whole tile of plain sums, as a longer product or a transform wants them, goes straight to c.
+  if (t.rows == R && t.columns == V * int64_t(lanes) && !t.bias && !t.residual && !t.relu) {
+#pragma GCC unroll 32
+    for (int m = 0; m < R; ++m)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) hn::StoreU(sum[m][v], d, t.c + m * t.c_step + v * int64_t(lanes));
+    return;
+  }
   HWY_ALIGN T out[size_t(R * V) * HWY_MAX_BYTES / sizeof(T)];
 #pragma GCC unroll 32
   for (int m = 0; m < R; ++m)

@@ -1,0 +1,27 @@
+// 3x3 correlation by Winograd's minimal filtering F(m x m, 3 x 3), m = 2 or 4 (Lavin & Gray, 2016,
+// https://arxiv.org/abs/1509.09308): the image is cut into tiles of m x m results. Each sees t x t
+// pixels, t = m + 2, which a transform turns into t x t numbers; these meet as many numbers of the
+// transformed kernel, one multiply-add each, and a second transform turns them into m x m results:
+// t^2 multiply-adds instead of 9 m^2.
+#pragma once
+
+#include "tensor/kernels/gemm/implicit.h"
+
+namespace cairn::kernels {
+
+/// Whether the windows are 3x3 pixels side by side, one pixel apart.
+template <class T>
+bool is_3x3(const Windows<T>& x);
+
+/// What correlate() does, for windows that are 3x3. A NaN or infinity in the image reaches all
+/// results of the tiles that see it (as NaN), not only those of the windows that do.
+template <class T>
+void winograd(int64_t m, const Windows<T>& x, const T* w, const TapMatrices& matrices,
+              int64_t outputs, const Pixels<T>& y);
+
+/// What correlate_weights() does, for windows that are 3x3: the transpose of the above in w.
+template <class T>
+void winograd_weights(int64_t m, const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
+                      const TapMatrices& matrices);
+
+}  // namespace cairn::kernels
