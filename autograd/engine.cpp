@@ -55,6 +55,7 @@ thread_local bool no_grad = false;
 thread_local bool anomaly = false;
 thread_local std::string layer_path;
 thread_local OpObserver observer;
+thread_local Tracer* tracer = nullptr;
 std::atomic<uint64_t> next_sequence{1};  // of all threads: a tape may be handed on
 
 std::string in_layer(const std::string& layer) {
@@ -109,6 +110,7 @@ Var apply(std::unique_ptr<AnyOp> op, std::span<const Var> inputs) {
     needs.push_back(!no_grad && v.requires_grad());
     shapes.push_back(v.shape());
   }
+  if (tracer) return Var(tracer->trace(op->name(), layer_path, op->planned(values), values));
   Saved saved(needs, shapes);
   Tensor y = op->forward(saved, values);
   if (anomaly) require_finite(y, op->name(), layer_path, "the result");
@@ -239,6 +241,8 @@ void Var::backward(const Tensor& seed, bool retain) const {
   walk(impl_->info, Tensor::full(shape(), 1, dtype(), device()), retain);
 }
 
+Tracer::Tracer() : before_(tracer) { tracer = this; }
+Tracer::~Tracer() { tracer = before_; }
 NoGrad::NoGrad() : before_(no_grad) { no_grad = true; }
 NoGrad::~NoGrad() { no_grad = before_; }
 bool NoGrad::active() { return no_grad; }

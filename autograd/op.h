@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "autograd/var.h"
+#include "tensor/kernels/conv2d/conv2d.h"
 
 namespace cairn {
 
@@ -56,6 +57,30 @@ struct Sample {
 };
 using Samples = std::vector<Sample>;
 
+/// What a plan (nn/plan.h) needs to know of an op, to run it in its own way.
+struct PlannedOp {
+  enum Kind { conv2d, conv_transpose2d, batch_norm, relu, concat, crop, l2_normalize } kind;
+  Shape result;
+  kernels::Conv2dGeometry geometry = {};
+  bool bias = false, residual = false, relu_after = false;  ///< further inputs, and how it ends
+  double eps = 0;
+  Tensor running_mean = {}, running_var = {};  ///< of a norm; undefined: the input's own
+};
+
+/// While one lives on this thread, operations are not run: trace() is told of each, and what it
+/// gives stands for the result. Throws ErrorId::graph for an op that has no planned().
+class Tracer {
+ public:
+  Tracer();
+  virtual ~Tracer();
+  Tracer(const Tracer&) = delete;
+  virtual Tensor trace(const char* op, const std::string& layer, const PlannedOp& planned,
+                       Inputs inputs) = 0;
+
+ private:
+  Tracer* before_;
+};
+
 /// An op is a small value whose members are its parameters. It has no meaning without samples: from
 /// them its gradient check, thread-count check, anomaly check and benchmark are derived.
 template <class T>
@@ -72,6 +97,7 @@ struct AnyOp {
   virtual const char* name() const = 0;
   virtual Tensor forward(Saved& saved, Inputs x) const = 0;
   virtual Grads backward(const Saved& saved, const Tensor& dy) const = 0;
+  virtual PlannedOp planned(Inputs x) const = 0;
 };
 
 Var apply(std::unique_ptr<AnyOp> op, std::span<const Var> inputs);
@@ -85,6 +111,12 @@ Var apply(O op, std::span<const Var> inputs) {
     const char* name() const override { return O::name; }
     Tensor forward(Saved& s, Inputs x) const override { return op.forward(s, x); }
     Grads backward(const Saved& s, const Tensor& dy) const override { return op.backward(s, dy); }
+    PlannedOp planned(Inputs x) const override {
+      if constexpr (requires { op.planned(x); })
+        return op.planned(x);
+      else
+        throw Error(ErrorId::graph, O::name, "a plan has no way to run it");
+    }
   };
   return apply(std::unique_ptr<AnyOp>(new Erased(std::move(op))), inputs);
 }

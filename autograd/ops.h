@@ -60,6 +60,9 @@ Var conv2d(const Var& x, const Var& w, const Var& bias, const Var& residual, boo
 /// (I x KH x KW x O) gives N x OH x OW x O, OH = (H - 1) stride - 2 padding + dilation (KH - 1)
 /// + 1.
 Var conv_transpose2d(const Var& x, const Var& w, const Conv2dGeometry& g = {});
+/// relu?(the same + bias?), in one pass; bias (O) may be undefined.
+Var conv_transpose2d(const Var& x, const Var& w, const Var& bias, bool relu,
+                     const Conv2dGeometry& g);
 
 /// Batch normalisation's settings and running statistics.
 struct BatchNormState {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tensor/kernels/batch_norm/batch_norm.h"
+#include "tensor/kernels/elementwise/elementwise.h"
 
 namespace cairn::nn {
 
@@ -39,14 +40,24 @@ Var BatchNorm2d::operator()(const Var& x, const Var& residual, bool relu) {
 }
 
 Var BatchNorm2d::after(Conv2d& conv, const Var& x, const Var& residual, bool relu) {
-  if (training() || own_moments || conv.bias_ || !NoGrad::active())
-    return (*this)(conv(x), residual, relu);
+  if (!foldable() || conv.bias_) return (*this)(conv(x), residual, relu);
   LayerScope scope(conv.name());
   const DType type = x.dtype() == DType::bf16 ? DType::bf16 : conv.weight_.dtype();
   const auto [weight, bias] =
       kernels::fold_batch_norm(conv.weight_.value(), weight_.value(), bias_.value(), running_mean_,
                                running_var_, eps_, type);
   return conv2d(x, weight, bias, residual, relu, conv.g_);
+}
+
+Var BatchNorm2d::after(ConvTranspose2d& conv, const Var& x, bool relu) {
+  // On a GPU the fast path has no epilogue for it.
+  if (!foldable() || x.device() == Device::cuda) return (*this)(conv(x), {}, relu);
+  LayerScope scope(conv.name());
+  const Tensor invstd = kernels::inverse_deviation(running_var_, eps_);
+  const Tensor factor = kernels::mul(weight_.value(), invstd);
+  const Tensor weight = kernels::mul(conv.weight_.value(), factor);  // outputs are its last axis
+  const Tensor bias = kernels::sub(bias_.value(), kernels::mul(running_mean_, factor));
+  return conv_transpose2d(x, weight, bias, relu, conv.g_);
 }
 
 Var BatchNorm2d::run(const Var& x, const Var& residual, bool relu) {

@@ -26,6 +26,7 @@ class ConvTranspose2d : public Module {
                   Conv2dGeometry geometry = {});
 
  private:
+  friend class BatchNorm2d;
   Var forward(const Var& x) override { return conv_transpose2d(x, weight_, g_); }
   Conv2dGeometry g_;
   Var& weight_;
@@ -43,6 +44,7 @@ class BatchNorm2d : public Module {
   /// The same of conv(x). In evaluation by running moments, where no tape is built, the norm is
   /// folded into the convolution: one pass over the image instead of two.
   Var after(Conv2d& conv, const Var& x, const Var& residual, bool relu);
+  Var after(ConvTranspose2d& conv, const Var& x, bool relu);
 
   /// Normalise by the moments of the input itself in evaluation mode too, not by the running ones:
   /// what a network trained on one image at a time has always seen.
@@ -51,6 +53,7 @@ class BatchNorm2d : public Module {
  private:
   Var forward(const Var& x) override { return run(x, {}, false); }
   Var run(const Var& x, const Var& residual, bool relu);
+  bool foldable() const { return !training() && !own_moments && NoGrad::active(); }
   double momentum_, eps_;
   Var &weight_, &bias_;
   Tensor &running_mean_, &running_var_, &batches_;

@@ -65,8 +65,9 @@ class ResUNet::Block : public nn::Module {
 };
 
 Var ResUNet::Level::operator()(const Var& x) const {
-  auto* down = dynamic_cast<nn::Conv2d*>(conv);  // up: a transposed convolution, not folded
-  return (*blocks)(down ? norm->after(*down, x, {}, true) : (*norm)((*conv)(x), {}, true));
+  if (auto* down = dynamic_cast<nn::Conv2d*>(conv))
+    return (*blocks)(norm->after(*down, x, {}, true));
+  return (*blocks)(norm->after(dynamic_cast<nn::ConvTranspose2d&>(*conv), x, true));
 }
 
 template <class Conv>

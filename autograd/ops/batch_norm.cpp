@@ -44,6 +44,14 @@ struct BatchNorm {
     Tensor running_mean = state.running_mean, running_var = state.running_var;  // shared storage
     kernels::update_running_(running_mean, running_var, moments, state.momentum, unbiased);
   }
+  PlannedOp planned(Inputs x) const {
+    PlannedOp p{PlannedOp::batch_norm, x[0].shape()};
+    p.residual = residual;
+    p.relu_after = relu;
+    p.eps = state.eps;
+    if (!state.training) p.running_mean = state.running_mean, p.running_var = state.running_var;
+    return p;
+  }
   static Samples samples() {
     const auto with = [](bool training, bool relu) {
       return [=](const std::vector<Var>& v) {

@@ -33,6 +33,14 @@ struct Conv2d {
     if (residual) grads.back() = d;
     return grads;
   }
+  PlannedOp planned(Inputs x) const {
+    PlannedOp p{PlannedOp::conv2d, kernels::conv2d_shape(x[0].shape(), x[1].shape(), g)};
+    p.geometry = g;
+    p.bias = bias;
+    p.residual = residual;
+    p.relu_after = relu;
+    return p;
+  }
   static Samples samples() {
     const auto with = [](Conv2dGeometry g) {
       return [=](const std::vector<Var>& v) {

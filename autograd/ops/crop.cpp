@@ -14,6 +14,9 @@ struct Crop {
   Grads backward(const Saved& s, const Tensor& dy) const {
     return {kernels::uncrop(dy, s.shape(0)[1], s.shape(0)[2])};
   }
+  PlannedOp planned(Inputs x) const {
+    return {PlannedOp::crop, {x[0].dim(0), height, width, x[0].dim(3)}};
+  }
   static Samples samples() {
     const auto to = [](int64_t h, int64_t w) {
       return [=](const std::vector<Var>& v) { return crop(v[0], h, w); };

@@ -17,6 +17,11 @@ struct L2Normalize {
   Grads backward(const Saved& s, const Tensor& dy) const {
     return {kernels::l2_normalize_backward(s[0], dy, eps)};
   }
+  PlannedOp planned(Inputs x) const {
+    PlannedOp p{PlannedOp::l2_normalize, x[0].shape()};
+    p.eps = eps;
+    return p;
+  }
   static Samples samples() {
     const auto with = [](double eps) {
       return [=](const std::vector<Var>& v) { return l2_normalize(v[0], eps); };

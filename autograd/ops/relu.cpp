@@ -16,6 +16,7 @@ struct Relu {
   static Grads backward(const Saved& s, const Tensor& dy) {
     return {kernels::relu_backward(s[0], dy)};
   }
+  static PlannedOp planned(Inputs x) { return {PlannedOp::relu, x[0].shape()}; }
   static Samples samples() {
     const auto run = [](const std::vector<Var>& v) { return relu(v[0]); };
     return {{"an image", {{{2, 3, 5, 4}, -1, 1, {0}}}, run},

@@ -27,16 +27,16 @@ Conv2dExtents check_conv2d(std::string_view op, const Shape& x, const Shape& w,
           g.output_extent(1, x[2], w[2])};
 }
 
-void check_epilogue(const Tensor& x, const Epilogue& e, const Conv2dExtents& c) {
+void check_epilogue(std::string_view op, const Tensor& x, const Epilogue& e, const Shape& y) {
   if (e.bias.defined()) {
-    require_same_dtype("conv2d", x, e.bias);
-    require(e.bias.shape() == Shape{c.o}, ErrorId::shape, "conv2d", "the bias is ", e.bias.shape(),
-            ", but there are ", c.o, " output channels");
+    require_same_dtype(op, x, e.bias);
+    require(e.bias.shape() == Shape{y[3]}, ErrorId::shape, op, "the bias is ", e.bias.shape(),
+            ", but there are ", y[3], " output channels");
   }
   if (e.residual.defined()) {
-    require_same_dtype("conv2d", x, e.residual);
-    require(e.residual.shape() == c.y(), ErrorId::shape, "conv2d", "the residual is ",
-            e.residual.shape(), ", but the result is ", c.y());
+    require_same_dtype(op, x, e.residual);
+    require(e.residual.shape() == y, ErrorId::shape, op, "the residual is ", e.residual.shape(),
+            ", but the result is ", y);
   }
 }
 

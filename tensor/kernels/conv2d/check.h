@@ -17,7 +17,8 @@ struct Conv2dExtents {
 /// Throws ErrorId::shape unless the shapes and the geometry make a convolution.
 Conv2dExtents check_conv2d(std::string_view op, const Shape& x, const Shape& w,
                            const Conv2dGeometry& g);
-void check_epilogue(const Tensor& x, const Epilogue& e, const Conv2dExtents& c);
+/// What is added to a result of shape `y`, of x's element type.
+void check_epilogue(std::string_view op, const Tensor& x, const Epilogue& e, const Shape& y);
 /// Throws ErrorId::shape unless dy has the shape of the convolution's result.
 void check_dy(std::string_view op, const Shape& dy, const Conv2dExtents& c);
 

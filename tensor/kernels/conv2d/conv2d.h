@@ -31,12 +31,15 @@ struct Epilogue {
   bool relu = false;
 };
 
+/// The shape of y; throws ErrorId::shape as conv2d() does.
+Shape conv2d_shape(const Shape& x, const Shape& w, const Conv2dGeometry& g);
 /// y as above, plus the epilogue. Throws ErrorId::shape (channel mismatch, empty kernel, stride or
 /// dilation < 1), ErrorId::dtype.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const Epilogue& e = {});
-/// dx of shape `x_shape` from dy (y's shape) and w.
+/// dx of shape `x_shape` from dy (y's shape) and w, plus the epilogue (its bias of I values): also
+/// a transposed convolution with what follows it.
 Tensor conv2d_data_grad(const Tensor& dy, const Tensor& w, const Conv2dGeometry& g,
-                        const Shape& x_shape);
+                        const Shape& x_shape, const Epilogue& e = {});
 /// dw of shape `w_shape` from x and dy, in f32 if they are bf16. Equal bits at any thread count.
 Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometry& g,
                           const Shape& w_shape);

@@ -26,7 +26,7 @@ void for_each_product(const Conv2dExtents& c, const Conv2dGeometry& g, F&& f) {
 Tensor conv2d(const Tensor& x, const Tensor& w, const Conv2dGeometry& g, const Epilogue& e) {
   require_same_dtype("conv2d", x, w);
   const Conv2dExtents c = check_conv2d("conv2d", x.shape(), w.shape(), g);
-  check_epilogue(x, e, c);
+  check_epilogue("conv2d", x, e, c.y());
   return dispatch_float(x.dtype(), "conv2d", [&]<class T>() {
     Tensor sum = Tensor::zeros(c.y(), DType::f64);
     const auto xv = x.span<T>(), wv = w.span<T>();

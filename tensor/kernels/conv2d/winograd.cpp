@@ -286,29 +286,18 @@ CAIRN_EXPORT_TABLE(Table)
 // The transformed input of one block of tiles: about half of a second-level cache.
 constexpr int64_t block_bytes = 512 << 10;
 
-/// A square of pixels in an image.
+/// Copies the pixels (top, left) to (top + size, left + size), exclusive, of image n with zeros
+/// around it: pixels of `channels` side by side.
 template <class T>
-struct Patch {
-  const T* x;
-  int64_t row, pixel;  // elements from row to row, from pixel to pixel
-};
-
-/// The pixels (top, left) to (top + size, left + size) exclusive of an image; if some lie outside
-/// it, as zeros in a copy.
-template <class T>
-Patch<T> patch_of(const T* image, int64_t height, int64_t width, int64_t channels, int64_t pixel,
-                  int64_t top, int64_t left, int64_t size, T* copy) {
-  const int64_t row = width * pixel;
-  if (top >= 0 && left >= 0 && top + size <= height && left + size <= width)
-    return {image + top * row + left * pixel, row, pixel};
-  for (int64_t i = 0; i < size * size; ++i) {
+void copy_patch(const Image<const T>& from, int64_t n, int64_t height, int64_t width, int64_t top,
+                int64_t left, int64_t size, T* to) {
+  for (int64_t i = 0; i < size * size; ++i, to += from.channels) {
     const int64_t r = top + i / size, c = left + i % size;
     if (r < 0 || c < 0 || r >= height || c >= width)
-      std::fill_n(copy + i * channels, channels, T(0));
+      std::fill_n(to, from.channels, T(0));
     else
-      std::copy_n(image + r * row + c * pixel, channels, copy + i * channels);
+      std::copy_n(from.at(n, r, c), from.channels, to);
   }
-  return {copy, size * channels, channels};
 }
 
 /// The results cut into tiles, row after row, image after image.
@@ -325,16 +314,26 @@ struct Tiles {
   Place operator[](int64_t i) const {
     return {i / across / down, i / across % down * m, i % across * m};
   }
-  /// The pixels that a tile sees.
-  Patch<T> input(const Place& p, T* copy) const {
-    return patch_of(x.x + p.image * x.height * x.width * x.pixel_stride, x.height, x.width,
-                    x.channels, x.pixel_stride, p.row + x.tap[0][0], p.column + x.tap[1][0], m + 2,
-                    copy);
+  /// Calls f(first pixel, row stride, pixel stride) on the square of `size` pixels at (top, left)
+  /// of an image, or on a copy of it in `copy` where it reaches beyond.
+  template <class F>
+  static void patch(const Image<const T>& from, int64_t n, int64_t height, int64_t width,
+                    int64_t top, int64_t left, int64_t size, T* copy, const F& f) {
+    if (top >= 0 && left >= 0 && top + size <= height && left + size <= width)
+      return f(from.at(n, top, left), from.row, from.pixel);
+    copy_patch(from, n, height, width, top, left, size, copy);
+    f(static_cast<const T*>(copy), size * from.channels, from.channels);
   }
-  /// Its results in y, which is dense.
-  Patch<T> output(const T* y, const Place& p, int64_t channels, T* copy) const {
-    return patch_of(y + p.image * x.rows * x.columns * channels, x.rows, x.columns, channels,
-                    channels, p.row, p.column, m, copy);
+  /// Transforms what a tile sees: all channels, at v.
+  void transform_input(const Transforms<T>& transform, const Place& p, T* copy, T* v,
+                       int64_t step) const {
+    for (const auto& source : x.sources) {
+      patch(source, p.image, x.height, x.width, p.row + x.tap[0][0], p.column + x.tap[1][0], m + 2,
+            copy, [&](const T* pixels, int64_t row, int64_t pixel) {
+              transform.input(pixels, row, pixel, source.channels, v, step);
+            });
+      v += source.channels;
+    }
   }
 
   const Windows<T>& x;
@@ -360,16 +359,10 @@ bool is_3x3(const Windows<T>& x) {
 }
 
 template <class T>
-void winograd(int64_t m, const Windows<T>& x, const T* w, const TapMatrices& matrices,
-              int64_t outputs, const Pixels<T>& y) {
+Scratch<T> transform_weights(int64_t m, const T* packed, int64_t channels, const Panels& panels) {
   const Table<T> all = table<T>();
-  const Transforms<T>& transform = m == 2 ? all.f2 : all.f4;
-  const MicroKernel<T> kernel = micro_kernel<T>();
-  const Panels panels{outputs, kernel.lanes};
-  const int64_t numbers = (m + 2) * (m + 2), c = x.channels;
-
-  // Panel after panel, numbers x channels x width.
-  Scratch<T> packed = pack_weights(w, matrices, c, panels);
+  const auto transform = m == 2 ? all.f2.weights : all.f4.weights;
+  const int64_t numbers = (m + 2) * (m + 2), c = channels;
   Scratch<T> transformed(numbers * c * panels.padded());
   T* const u = transformed.data();
   const int64_t pieces = ceil_div(c, 16);  // of a panel: 16 channels each
@@ -377,10 +370,21 @@ void winograd(int64_t m, const Windows<T>& x, const T* w, const TapMatrices& mat
     for (int64_t i = from; i < to; ++i) {
       const int64_t p = i / pieces, width = panels.width(p), first = p * 2 * panels.lanes * c;
       const int64_t channel = i % pieces * 16, count = std::min<int64_t>(16, c - channel);
-      transform.weights(packed.data() + 9 * first + channel * width, c * width, count * width,
-                        u + numbers * first + channel * width);
+      transform(packed + 9 * first + channel * width, c * width, count * width,
+                u + numbers * first + channel * width);
     }
   });
+  return transformed;
+}
+
+template <class T>
+void winograd(int64_t m, const Windows<T>& x, const T* transformed, int64_t outputs,
+              const Pixels<T>& y) {
+  const Table<T> all = table<T>();
+  const Transforms<T>& transform = m == 2 ? all.f2 : all.f4;
+  const MicroKernel<T> kernel = micro_kernel<T>();
+  const Panels panels{outputs, kernel.lanes};
+  const int64_t numbers = (m + 2) * (m + 2), c = x.channels();
 
   const Tiles<T> tiles(x, m);
   const int64_t rows = kernel.rows(outputs);
@@ -396,10 +400,8 @@ void winograd(int64_t m, const Windows<T>& x, const T* w, const TapMatrices& mat
     const int64_t v_step = step_of<T>(count * c), sum_step = step_of<T>(count * width);
     Scratch<T> inputs(numbers * v_step + slack), sums(numbers * sum_step), copy(numbers * c);
     T *const v = inputs.data(), *const sum = sums.data(), *const border = copy.data();
-    for (int64_t i = 0; i < count; ++i) {
-      const Patch<T> patch = tiles.input(tiles[begin + i], border);
-      transform.input(patch.x, patch.row, patch.pixel, c, v + i * c, v_step);
-    }
+    for (int64_t i = 0; i < count; ++i)
+      tiles.transform_input(transform, tiles[begin + i], border, v + i * c, v_step);
     Tile<T> product;
     const int64_t start = 0;
     product.a_step = c;
@@ -411,7 +413,7 @@ void winograd(int64_t m, const Windows<T>& x, const T* w, const TapMatrices& mat
       const int64_t o = p * width, padded = panels.width(p), most = kernel.rows(padded);
       product.columns = product.c_step = padded;
       for (int64_t k = 0; k < numbers; ++k) {
-        product.b = u + numbers * o * c + k * c * padded;
+        product.b = transformed + numbers * o * c + k * c * padded;
         for (int64_t i = 0; i < count; i += most) {
           product.rows = std::min(most, count - i);
           product.a = v + k * v_step + i * c;
@@ -444,7 +446,8 @@ void winograd_weights(int64_t m, const Windows<T>& x, const T* dy, int64_t outpu
   const Transforms<T>& transform = m == 2 ? all.f2 : all.f4;
   const MicroKernel<T> kernel = micro_kernel<T>();
   const Panels panels{outputs, kernel.lanes};
-  const int64_t numbers = (m + 2) * (m + 2), c = x.channels, width = 2 * panels.lanes;
+  const int64_t numbers = (m + 2) * (m + 2), c = x.channels(), width = 2 * panels.lanes;
+  const int64_t dy_row = x.columns * outputs;
   const Tiles<T> tiles(x, m);
 
   // Both sides of a block of tiles are transformed, then multiplied, number by number and panel by
@@ -471,16 +474,21 @@ void winograd_weights(int64_t m, const Windows<T>& x, const T* dy, int64_t outpu
     for (int64_t begin = first; begin < last; begin += block) {
       const int64_t count = std::min(block, last - begin);
       parallel_for(count, 16, [&](int64_t from, int64_t to) {
-        Scratch<T> copy(numbers * std::max(c, outputs));
+        Scratch<T> copy(numbers * std::max(c, width));
         T* const border = copy.data();
         for (int64_t i = from; i < to; ++i) {
           const auto place = tiles[begin + i];
-          const Patch<T> in = tiles.input(place, border);
-          transform.input(in.x, in.row, in.pixel, c, v + i * c, v_step);
-          const Patch<T> out = tiles.output(dy, place, outputs, border);
-          for (int64_t p = 0; p < panels.count(); ++p)
-            transform.output_back(out.x + p * width, out.row, out.pixel, panels.columns(p),
-                                  d + p * numbers * d_step + i * panels.width(p), d_step);
+          tiles.transform_input(transform, place, border, v + i * c, v_step);
+          for (int64_t p = 0; p < panels.count(); ++p) {
+            const Image<const T> from{dy + p * width, panels.columns(p), outputs, dy_row,
+                                      x.rows * dy_row};
+            Tiles<T>::patch(from, place.image, x.rows, x.columns, place.row, place.column, m,
+                            border, [&](const T* pixels, int64_t row, int64_t pixel) {
+                              transform.output_back(pixels, row, pixel, from.channels,
+                                                    d + p * numbers * d_step + i * panels.width(p),
+                                                    d_step);
+                            });
+          }
         }
       });
       parallel_for(numbers * panels.count(), 1, [&](int64_t task, int64_t) {
@@ -526,11 +534,11 @@ void winograd_weights(int64_t m, const Windows<T>& x, const T* dy, int64_t outpu
   });
 }
 
-#define CAIRN_INSTANTIATE(T)                                                                \
-  template bool is_3x3(const Windows<T>&);                                                  \
-  template void winograd(int64_t, const Windows<T>&, const T*, const TapMatrices&, int64_t, \
-                         const Pixels<T>&);                                                 \
-  template void winograd_weights(int64_t, const Windows<T>&, const T*, int64_t, T*,         \
+#define CAIRN_INSTANTIATE(T)                                                               \
+  template bool is_3x3(const Windows<T>&);                                                 \
+  template Scratch<T> transform_weights(int64_t, const T*, int64_t, const Panels&);        \
+  template void winograd(int64_t, const Windows<T>&, const T*, int64_t, const Pixels<T>&); \
+  template void winograd_weights(int64_t, const Windows<T>&, const T*, int64_t, T*,        \
                                  const TapMatrices&);
 CAIRN_INSTANTIATE(float)
 CAIRN_INSTANTIATE(double)

@@ -5,7 +5,7 @@
 // t^2 multiply-adds instead of 9 m^2.
 #pragma once
 
-#include "tensor/kernels/gemm/implicit.h"
+#include "tensor/kernels/gemm/panels.h"
 
 namespace cairn::kernels {
 
@@ -13,11 +13,16 @@ namespace cairn::kernels {
 template <class T>
 bool is_3x3(const Windows<T>& x);
 
+/// Weights as pack_weights() (gemm/panels.h) packs them, transformed: panel after panel, t x t
+/// numbers x channels x width.
+template <class T>
+Scratch<T> transform_weights(int64_t m, const T* packed, int64_t channels, const Panels& panels);
+
 /// What correlate() does, for windows that are 3x3. A NaN or infinity in the image reaches all
 /// results of the tiles that see it (as NaN), not only those of the windows that do.
 template <class T>
-void winograd(int64_t m, const Windows<T>& x, const T* w, const TapMatrices& matrices,
-              int64_t outputs, const Pixels<T>& y);
+void winograd(int64_t m, const Windows<T>& x, const T* transformed, int64_t outputs,
+              const Pixels<T>& y);
 
 /// What correlate_weights() does, for windows that are 3x3: the transpose of the above in w.
 template <class T>

@@ -4,6 +4,8 @@
 
 #include "tensor/kernels/gemm/check.h"
 #include "tensor/kernels/gemm/implicit.h"
+#include "tensor/kernels/gemm/micro_kernel.h"
+#include "tensor/kernels/gemm/panels.h"
 #include "tensor/parallel.h"
 
 namespace cairn::kernels {
@@ -31,13 +33,13 @@ template <class T>
 void product(const T* a, const T* b, T* c, const ProductExtents& e, bool transpose_b) {
   for (int64_t k = 0; k == 0 || k < e.k; k += k_block) {
     Windows<T> x;
-    x.x = a + k;
     x.width = x.columns = e.m;
-    x.channels = std::min(k_block, e.k - k);
-    x.pixel_stride = e.k;
+    x.sources = {{a + k, std::min(k_block, e.k - k), e.k, 0, 0}};
     const TapMatrices w{
         {k * (transpose_b ? 1 : e.n)}, transpose_b ? 1 : e.n, transpose_b ? e.k : 1};
-    correlate(x, b, w, e.n, {c, e.m * e.n, e.m * e.n, e.n, nullptr, k ? c : nullptr, false});
+    Scratch<T> packed = pack_weights(b, w, x.channels(), {e.n, micro_kernel<T>().lanes});
+    correlate(x, packed.data(), e.n,
+              {c, e.m * e.n, e.m * e.n, e.n, nullptr, k ? c : nullptr, false});
   }
 }
 
@@ -47,10 +49,8 @@ void product_of_transpose(const T* a, const T* b, T* c, const ProductExtents& e)
   constexpr int64_t m_block = 512;
   for (int64_t m = 0; m < e.m; m += m_block) {
     Windows<T> x;
-    x.x = a + m;
     x.width = x.columns = e.k;
-    x.channels = std::min(m_block, e.m - m);
-    x.pixel_stride = e.m;
+    x.sources = {{a + m, std::min(m_block, e.m - m), e.m, 0, 0}};
     correlate_weights(x, b, e.n, c + m * e.n, {{0}, e.n, 1});
   }
 }

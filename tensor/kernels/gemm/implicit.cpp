@@ -37,13 +37,13 @@ class Blocks {
  public:
   /// `width`: pixels of a tile. Blocks become smaller than the cache asks for to make enough
   /// tasks, but not smaller than `least` pixels.
-  Blocks(const Windows<T>& x, int64_t width, int64_t least) : x_(x) {
+  Blocks(const Windows<T>& x, int64_t width, int64_t least) : x_(x), channels_(x.channels()) {
     for (size_t a : {0, 1}) {
       const auto [low, high] = std::ranges::minmax(x.tap[a]);
       first_[a] = low;
       span_[a] = high - low + 1;
     }
-    const int64_t budget = std::max<int64_t>(1, block_bytes / int64_t(sizeof(T)) / x.channels);
+    const int64_t budget = std::max<int64_t>(1, block_bytes / int64_t(sizeof(T)) / channels_);
     rows_ = std::min<int64_t>(x.rows, 4);
     const int64_t fit = ((budget / input_rows() - span_[1]) / x.step[1] + 1) / width * width;
     const auto even = [&](int64_t most) {
@@ -65,12 +65,12 @@ class Blocks {
 
   int64_t count() const { return x_.batch * down() * across(); }
   /// Elements from row to row and of the whole piece; a tile may read `slack` beyond it.
-  int64_t pitch() const { return input_columns() * x_.channels; }
+  int64_t pitch() const { return input_columns() * channels_; }
   int64_t size() const { return input_rows() * pitch(); }
   int64_t pixels() const { return rows_ * columns_; }
   /// Where a run starts, relative to the window of the block's first pixel.
   int64_t offset(const Run& run) const {
-    return (run.row - first_[0]) * pitch() + (run.column - first_[1]) * x_.channels;
+    return (run.row - first_[0]) * pitch() + (run.column - first_[1]) * channels_;
   }
 
   struct Block {
@@ -85,7 +85,7 @@ class Blocks {
 
   /// Copies what the windows of a block see, zeros included, to `to`.
   void copy(const Block& b, T* to) const {
-    const int64_t c = x_.channels, left = b.column * x_.step[1] + first_[1];
+    const int64_t left = b.column * x_.step[1] + first_[1];
     const int64_t begin = std::clamp<int64_t>(-left, 0, input_columns());
     const int64_t end = std::clamp<int64_t>(x_.width - left, begin, input_columns());
     const int64_t rows = (b.rows - 1) * x_.step[0] + span_[0];
@@ -95,15 +95,19 @@ class Blocks {
         std::fill_n(to, pitch(), T(0));
         continue;
       }
-      const int64_t first = (b.image * x_.height + row) * x_.width + left + begin;
-      const T* from = x_.x + first * x_.pixel_stride;
-      std::fill_n(to, begin * c, T(0));
-      if (x_.pixel_stride == c)
-        std::copy_n(from, (end - begin) * c, to + begin * c);
-      else
-        for (int64_t i = begin; i < end; ++i, from += x_.pixel_stride)
-          std::copy_n(from, c, to + i * c);
-      std::fill_n(to + end * c, (input_columns() - end) * c, T(0));
+      std::fill_n(to, begin * channels_, T(0));
+      T* next = to + begin * channels_;
+      for (const auto& source : x_.sources) {
+        const int64_t c = source.channels;
+        const T* from = source.at(b.image, row, left + begin);
+        if (source.pixel == c && c == channels_)
+          std::copy_n(from, (end - begin) * c, next);
+        else
+          for (int64_t i = 0; i < end - begin; ++i)
+            std::copy_n(from + i * source.pixel, c, next + i * channels_);
+        next += c;
+      }
+      std::fill_n(to + end * channels_, (input_columns() - end) * channels_, T(0));
     }
   }
 
@@ -114,6 +118,7 @@ class Blocks {
   int64_t input_columns() const { return (columns_ - 1) * x_.step[1] + span_[1]; }
 
   const Windows<T>& x_;
+  const int64_t channels_;
   std::array<int64_t, 2> first_{}, span_{};
   int64_t rows_ = 1, columns_ = 1;
 };
@@ -131,27 +136,27 @@ void pack_pixels(const T* from, int64_t stride, int64_t pixels, int64_t columns,
 }  // namespace
 
 template <class T>
-void correlate(const Windows<T>& x, const T* w, const TapMatrices& matrices, int64_t outputs,
-               const Pixels<T>& y) {
+void correlate(const Windows<T>& x, const T* packed, int64_t outputs, const Pixels<T>& y) {
   if (x.batch == 0 || x.rows == 0 || x.columns == 0 || outputs == 0) return;
-  const int64_t depth = int64_t(matrices.tap.size()) * x.channels;
-  if (depth == 0) {  // a sum of nothing: the same as one channel of zeros
-    const std::vector<T> zeros(static_cast<size_t>(outputs));
-    Windows<T> nothing = x;
+  const int64_t channels = x.channels();
+  if (channels == 0 || x.tap[0].empty() || x.tap[1].empty()) {
+    // A sum of nothing: the same as one channel of zeros.
+    Windows<T> nothing;
+    nothing.sources = {{nullptr, 1, 0, 0, 0}};
+    nothing.batch = x.batch, nothing.rows = x.rows, nothing.columns = x.columns;
     nothing.height = 0;
-    nothing.channels = 1;
-    nothing.tap = {std::vector<int64_t>{0}, std::vector<int64_t>{0}};
-    return correlate(nothing, zeros.data(), {{0}, 0, 1}, outputs, y);
+    Scratch<T> zeros(round_up(outputs, micro_kernel<T>().lanes));
+    std::fill_n(zeros.data(), round_up(outputs, micro_kernel<T>().lanes), T(0));
+    return correlate(nothing, zeros.data(), outputs, y);
   }
   const MicroKernel<T> kernel = micro_kernel<T>();
   const Panels panels{outputs, kernel.lanes};
   const std::vector<Run> runs = find_runs(x);
-  Scratch<T> packed = pack_weights(w, matrices, x.channels, panels);
-  const T* const weights = packed.data();
+  const int64_t depth = int64_t(x.tap[0].size() * x.tap[1].size()) * channels;
 
   const int64_t most_rows = std::max(kernel.one_vector_rows, kernel.two_vector_rows);
   const Blocks<T> blocks(x, kernel.rows(outputs), small_task / (depth * outputs));
-  const int64_t slack = most_rows * x.step[1] * x.channels;
+  const int64_t slack = most_rows * x.step[1] * channels;
   const int64_t groups =
       panel_groups(panels.count(), blocks.count(), blocks.pixels() * depth * outputs);
   std::vector<int64_t> offsets;
@@ -163,17 +168,17 @@ void correlate(const Windows<T>& x, const T* w, const TapMatrices& matrices, int
     blocks.copy(block, piece.data());
     std::fill_n(piece.data() + blocks.size(), slack, T(0));
     Tile<T> tile;
-    tile.a_step = x.step[1] * x.channels;
+    tile.a_step = x.step[1] * channels;
     tile.run_offset = offsets.data();
     tile.runs = int64_t(runs.size());
-    tile.run_length = runs.front().taps * x.channels;
+    tile.run_length = runs.front().taps * channels;
     tile.c_step = y.pixel;
     tile.relu = y.relu;
     const int64_t group = task % groups, first = group * panels.count() / groups;
     for (int64_t p = first; p < (group + 1) * panels.count() / groups; ++p) {
       const int64_t o = p * 2 * panels.lanes;
       tile.columns = panels.columns(p);
-      tile.b = weights + o * depth;
+      tile.b = packed + o * depth;
       tile.bias = y.bias ? y.bias + o : nullptr;
       const int64_t most = kernel.rows(tile.columns);
       for (int64_t r = 0; r < block.rows; ++r) {
@@ -194,14 +199,14 @@ void correlate(const Windows<T>& x, const T* w, const TapMatrices& matrices, int
 template <class T>
 void correlate_weights(const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
                        const TapMatrices& matrices) {
-  const int64_t depth = int64_t(matrices.tap.size()) * x.channels;
+  const int64_t channels = x.channels(), depth = int64_t(matrices.tap.size()) * channels;
   if (depth == 0 || outputs == 0) return;
   const MicroKernel<T> kernel = micro_kernel<T>();
   const Panels panels{outputs, kernel.lanes};
   const int64_t sums = depth * panels.padded();
   const int64_t pixels = x.batch * x.rows * x.columns;
   const std::vector<Run> runs = find_runs(x);
-  const int64_t run_length = runs.front().taps * x.channels;
+  const int64_t run_length = runs.front().taps * channels;
 
   // Each chunk of blocks has sums of its own; they are added up afterwards. That takes as long as
   // the products of some 50 pixels, hence chunks of many pixels. If these are few chunks, then each
@@ -222,7 +227,7 @@ void correlate_weights(const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
       std::vector<int64_t> row_offsets;
       Tile<T> tile;
       tile.across_pixels = false;
-      tile.a_step = x.step[1] * x.channels;
+      tile.a_step = x.step[1] * channels;
       tile.c_step = panels.padded();
       tile.b = dy_panel.data();
       const int64_t group = task % groups, first = group * panels.count() / groups;
@@ -273,7 +278,7 @@ void correlate_weights(const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
     std::array<T*, 16> to;
     for (int64_t i = begin; i < end; ++i)
       to[size_t(i - begin)] =
-          dw + matrices.tap[size_t(i / x.channels)] + i % x.channels * matrices.channel_stride;
+          dw + matrices.tap[size_t(i / channels)] + i % channels * matrices.channel_stride;
     if (matrices.output_stride == 1) {
       for (int64_t i = 0; i < rows; ++i) std::copy_n(t + i * padded, outputs, to[size_t(i)]);
     } else {
@@ -284,9 +289,8 @@ void correlate_weights(const Windows<T>& x, const T* dy, int64_t outputs, T* dw,
   });
 }
 
-#define CAIRN_INSTANTIATE(T)                                                        \
-  template void correlate(const Windows<T>&, const T*, const TapMatrices&, int64_t, \
-                          const Pixels<T>&);                                        \
+#define CAIRN_INSTANTIATE(T)                                                       \
+  template void correlate(const Windows<T>&, const T*, int64_t, const Pixels<T>&); \
   template void correlate_weights(const Windows<T>&, const T*, int64_t, T*, const TapMatrices&);
 CAIRN_INSTANTIATE(float)
 CAIRN_INSTANTIATE(double)

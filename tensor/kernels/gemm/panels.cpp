@@ -8,6 +8,7 @@ template <class T>
 Scratch<T> pack_weights(const T* w, const TapMatrices& m, int64_t channels, const Panels& panels) {
   const int64_t taps = int64_t(m.tap.size()), depth = taps * channels;
   Scratch<T> packed(depth * panels.padded());
+  if (depth == 0) return packed;
   T* const begin = packed.data();
   const int64_t grain = std::max<int64_t>(1, (1 << 14) / (channels * 2 * panels.lanes));
   parallel_for(panels.count() * taps, grain, [&](int64_t from, int64_t to) {

@@ -18,6 +18,7 @@ class Scratch {
  public:
   explicit Scratch(int64_t count) : tensor_(Tensor::empty({count}, dtype_of<T>())) {}
   T* data() { return tensor_.template data<T>(); }
+  const T* data() const { return tensor_.template data<T>(); }
 
  private:
   Tensor tensor_;
@@ -33,7 +34,7 @@ struct Panels {
   int64_t padded() const { return round_up(outputs, lanes); }
 };
 
-/// w as panels of (tap, channel) x width, zero beyond the last output.
+/// w as panels of (tap, channel) x width, zero beyond the last output. Empty without weights.
 template <class T>
 Scratch<T> pack_weights(const T* w, const TapMatrices& m, int64_t channels, const Panels& panels);
 
