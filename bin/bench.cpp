@@ -71,10 +71,11 @@ void network(Bench& bench, const Arguments& a) {
   const ResUNetConfig config{.model = a.model};
   Random random(0);
   ResUNet net(config, random);
+  FeatureExtractor extract(net);
   for (const auto& [h, w] : {std::pair<int64_t, int64_t>{240, 320}, {480, 640}}) {
     const Tensor photo = Tensor::full({h, w, 1}, 100, DType::u8);
     bench(cat(a.model, " forward at ", h, "x", w), forward_gflop(config, h, w), 0,
-          [&] { extract_features(net, photo); });
+          [&] { extract(photo); });
   }
   for (int64_t side : {128, 256}) {
     TrainOptions options;

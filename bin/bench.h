@@ -127,19 +127,11 @@ inline Tensor noise(const Shape& shape) {
 
 /// Of the network's convolutions, two for a multiply-add.
 inline double forward_gflop(const ucn::ResUNetConfig& config, int64_t h, int64_t w) {
-  double gflop = 0;
   Random random(0);
   ucn::ResUNet network(config, random);
-  const auto before = set_op_observer([&](const OpEvent& e) {
-    const std::string op = e.op;
-    if (op != "conv2d" && op != "conv_transpose2d") return;
-    const Tensor &x = e.inputs[0], &weight = e.inputs[1];
-    const double pixels =
-        op == "conv2d" ? double(e.value.numel() / e.value.dim(3)) : double(x.numel() / x.dim(3));
-    gflop += 2e-9 * pixels * double(weight.numel());
-  });
-  ucn::extract_features(network, Tensor::zeros({h, w, config.inputs}, DType::u8));
-  set_op_observer(before);
+  double gflop = 0;
+  for (const nn::PlanRow& row : nn::Plan(network, {1, h, w, config.inputs}).rows())
+    gflop += row.gflop;
   return gflop;
 }
 

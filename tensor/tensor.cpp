@@ -35,6 +35,10 @@ Tensor Tensor::within(const std::shared_ptr<void>& memory, int64_t offset, const
   return t;
 }
 
+Tensor Tensor::within(const Tensor& whole, int64_t offset, const Shape& shape, DType type) {
+  return within(whole.storage_, offset, shape, type, whole.device_);
+}
+
 Tensor Tensor::zeros(const Shape& shape, DType type, Device device) {
   Tensor t = empty(shape, type, device);
   if (t.numel_ == 0) return t;

@@ -34,6 +34,8 @@ class Tensor {
   /// A part of memory that others hold too, for those who manage memory.
   static Tensor within(const std::shared_ptr<void>& memory, int64_t offset, const Shape& shape,
                        DType type, Device device);
+  /// The same of a tensor's memory.
+  static Tensor within(const Tensor& whole, int64_t offset, const Shape& shape, DType type);
   static Tensor scalar(double value, DType type = DType::f32) { return full({}, value, type); }
 
   bool defined() const { return storage_ != nullptr; }

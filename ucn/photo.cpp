@@ -28,13 +28,19 @@ std::array<double, 2> Photo::to_stored(double x, double y) const {
 
 namespace {
 
+/// 1 x H x W x C in [-0.5, 0.5].
+Tensor input_of(const Tensor& pixels) {
+  return kernels::affine(pixels.to(DType::f32), 1.0 / 255, -0.5)
+      .reshape({1, pixels.dim(0), pixels.dim(1), pixels.dim(2)});
+}
+
+Tensor without_batch(const Tensor& f) { return f.reshape({f.dim(1), f.dim(2), f.dim(3)}); }
+
 /// `pixels` are where the network is.
 Tensor forward(ResUNet& network, const Tensor& pixels) {
   NoGrad no_grad;
   network.eval();
-  const Tensor input = kernels::affine(pixels.to(DType::f32), 1.0 / 255, -0.5);
-  const Tensor f = network(input.reshape({1, pixels.dim(0), pixels.dim(1), pixels.dim(2)})).value();
-  return f.reshape({f.dim(1), f.dim(2), f.dim(3)});
+  return without_batch(network(input_of(pixels)).value());
 }
 
 Tensor finite(const Tensor& features) {
@@ -46,11 +52,23 @@ Tensor finite(const Tensor& features) {
 }  // namespace
 
 Tensor extract_features(ResUNet& network, const Tensor& pixels) {
+  if (network.device() == Device::cpu) return FeatureExtractor(network)(pixels);
   return finite(forward(network, pixels.to(network.device())));
 }
 
+Tensor FeatureExtractor::run_plan(const Tensor& pixels) {
+  const Tensor input = input_of(pixels.to(Device::cpu));
+  if (!plan_ || !(plan_shape_ == input.shape())) {
+    plan_.reset();  // first, so that two never share the memory
+    plan_.emplace(network_, input.shape());
+    plan_shape_ = input.shape();
+  }
+  plan_->record_events(recording_);
+  return finite(without_batch((*plan_)(input)));
+}
+
 Tensor FeatureExtractor::operator()(const Tensor& pixels) {
-  if (network_.device() == Device::cpu) return extract_features(network_, pixels);
+  if (network_.device() == Device::cpu) return run_plan(pixels);
   const auto at =
       std::ranges::find(sizes_, pixels.shape(), [](const Recorded& r) { return r.pixels.shape(); });
   if (at == sizes_.end()) {  // the first run of a size finds the libraries' plans

@@ -3,10 +3,12 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "data/image.h"
+#include "nn/plan.h"
 #include "tensor/graph.h"
 #include "ucn/resunet.h"
 
@@ -29,18 +31,24 @@ struct Photo {
 Photo read_photo(const std::string& path, int64_t channels, const PhotoOptions& options);
 
 /// Features at every pixel of H x W x C u8: H x W x outputs, where the network is. No tape is
-/// built. Throws ErrorId::nan when they are not finite, as those of damaged weights are.
+/// built; on the CPU the network runs by a plan (nn/plan.h). Throws ErrorId::nan when they are not
+/// finite, as those of damaged weights are.
 Tensor extract_features(ResUNet& network, const Tensor& pixels);
 
-/// The same for many photos: on a GPU, the work for a size that comes again is recorded and then
-/// started by a single call.
+/// The same for many photos. On the CPU the plan is kept for the next photo of its size; on a GPU
+/// the work for a size that comes again is recorded and then started by a single call.
 class FeatureExtractor {
  public:
   /// `network` must outlive the extractor, and its parameters must not move.
   explicit FeatureExtractor(ResUNet& network) : network_(network) {}
   Tensor operator()(const Tensor& pixels);
+  /// On the CPU, the plan of the last photo; null before the first.
+  const nn::Plan* plan() const { return plan_ ? &*plan_ : nullptr; }
+  /// From now on plans note when each thread did what (nn::Plan::events).
+  void record_events(bool on) { recording_ = on; }
 
  private:
+  Tensor run_plan(const Tensor& pixels);
   struct Recorded {
     Tensor pixels, features;
     std::unique_ptr<Graph> graph;  // null: the size was seen once
@@ -48,6 +56,9 @@ class FeatureExtractor {
   static constexpr size_t most_sizes = 2;  // upright and across; each keeps a network's memory
   ResUNet& network_;
   std::vector<Recorded> sizes_;  // the last used first
+  std::optional<nn::Plan> plan_;
+  Shape plan_shape_;
+  bool recording_ = false;
 };
 
 }  // namespace cairn::ucn

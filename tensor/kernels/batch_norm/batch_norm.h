@@ -32,6 +32,10 @@ void update_running_(Tensor& running_mean, Tensor& running_var, const BatchMomen
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
                   const Tensor& invstd, const Tensor& residual, bool relu);
 
+/// The same in place, on the CPU: x becomes y.
+void batch_norm_(Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                 const Tensor& invstd, const Tensor& residual, bool relu);
+
 /// A convolution's weight (O x ...) and a bias that do what the convolution and the norm after it
 /// did: weight gamma invstd, and beta - mean gamma invstd. Of the element type `type`.
 struct FoldedNorm {

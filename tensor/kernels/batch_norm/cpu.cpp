@@ -278,9 +278,10 @@ FoldedNorm fold_batch_norm(const Tensor& weight, const Tensor& gamma, const Tens
           sub(beta, mul(mean, scale)).to(type)};
 }
 
-Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
-                  const Tensor& invstd, const Tensor& residual, bool relu) {
-  const Extent e = extent_of("batch_norm", x);
+namespace {
+
+void check_batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                      const Tensor& invstd, const Tensor& residual) {
   require_channels("batch_norm", "gamma", gamma, x);
   require_channels("batch_norm", "beta", beta, x);
   require_channels("batch_norm", "mean", mean, x);
@@ -289,8 +290,12 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
     require_same_dtype("batch_norm", x, residual);
     require_same_shape("batch_norm", x, residual);
   }
-  if (x.on_gpu()) return cuda::batch_norm(x, gamma, beta, mean, invstd, residual, relu);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
+}
+
+/// y may be x.
+void normalize(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+               const Tensor& invstd, const Tensor& residual, bool relu, Tensor& y) {
+  const Extent e = extent_of("batch_norm", x);
   dispatch_float(x.dtype(), "batch_norm", [&]<class T>() {
     std::vector<T> scale(size_t(e.c));
     std::ranges::transform(gamma.span<T>(), invstd.span<T>(), scale.begin(), std::multiplies<T>());
@@ -304,7 +309,25 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
              py + at);
     });
   });
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                  const Tensor& invstd, const Tensor& residual, bool relu) {
+  extent_of("batch_norm", x);
+  check_batch_norm(x, gamma, beta, mean, invstd, residual);
+  if (x.on_gpu()) return cuda::batch_norm(x, gamma, beta, mean, invstd, residual, relu);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  normalize(x, gamma, beta, mean, invstd, residual, relu, y);
   return y;
+}
+
+void batch_norm_(Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& mean,
+                 const Tensor& invstd, const Tensor& residual, bool relu) {
+  extent_of("batch_norm", x);
+  check_batch_norm(x, gamma, beta, mean, invstd, residual);
+  normalize(x, gamma, beta, mean, invstd, residual, relu, x);
 }
 
 BatchNormGrads batch_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& y,

@@ -123,6 +123,10 @@ void PreparedConv<T>::run(std::span<const Image<const T>> x, const Image<T>& y,
     windows.sources.assign(x.begin(), x.end());
     windows.rows = count_below(end, part.phase[0], step_[0]) - first;
     for (int64_t& tap : windows.tap[0]) tap += first * windows.step[0];
+    // A tile may see more rows than its results need, and they may not be there: zeros serve.
+    if (!windows.tap[0].empty())
+      windows.height = std::min(windows.height,
+                                (windows.rows - 1) * windows.step[0] + windows.tap[0].back() + 1);
     const int64_t row = part.phase[0] + first * step_[0];
     const auto& residual = epilogue.residual;
     const Pixels<T> pixels{y.at(0, row, part.phase[1]),
@@ -131,13 +135,15 @@ void PreparedConv<T>::run(std::span<const Image<const T>> x, const Image<T>& y,
                            step_[1] * y.pixel,
                            epilogue.bias,
                            residual.x ? residual.at(0, row, part.phase[1]) : nullptr,
+                           residual.image,
                            epilogue.relu};
     if (part.algorithm != ConvAlgorithm::direct) {
       winograd(tile_size(part.algorithm), windows, part.weights.data(), outputs_, pixels);
       continue;
     }
     if (step_[1] == 1 && y.row == windows.columns * y.pixel &&
-        (windows.batch == 1 || y.image == windows.rows * y.row))
+        (windows.batch == 1 ||
+         (y.image == windows.rows * y.row && (!residual.x || residual.image == y.image))))
       join_rows(windows);
     correlate(windows, part.weights.data(), outputs_, pixels);
   }

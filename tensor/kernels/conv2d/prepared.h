@@ -15,7 +15,7 @@ namespace cairn::kernels {
 template <class T>
 struct ImageEpilogue {
   const T* bias = nullptr;  ///< a value per channel, or null
-  Image<const T> residual;  ///< with the strides of the result (and may be it), or none
+  Image<const T> residual;  ///< rows as far apart as those of the result (and may be it), or none
   bool relu = false;
 };
 
@@ -38,6 +38,12 @@ class PreparedConv {
   std::array<int64_t, 2> rows_seen(int64_t begin, int64_t end) const;
   ConvAlgorithm algorithm() const {
     return parts_.empty() ? ConvAlgorithm::direct : parts_[0].algorithm;
+  }
+  /// Elements of the packed weights.
+  int64_t weight_count() const {
+    int64_t sum = 0;
+    for (const Part& part : parts_) sum += part.weights.count();
+    return sum;
   }
 
  private:

@@ -430,7 +430,8 @@ void winograd(int64_t m, const Windows<T>& x, const T* transformed, int64_t outp
         const auto place = tiles[begin + i];
         const int64_t at = place.image * y.image + place.row * y.row + place.column * y.pixel + o;
         out.y = y.y + at;
-        out.residual = y.residual ? y.residual + at : nullptr;
+        out.residual =
+            y.residual ? y.residual + at + place.image * (y.residual_image - y.image) : nullptr;
         out.rows = std::min(m, x.rows - place.row);
         out.columns = std::min(m, x.columns - place.column);
         transform.output(sum + i * padded, sum_step, panels.columns(p), out);

@@ -39,7 +39,7 @@ void product(const T* a, const T* b, T* c, const ProductExtents& e, bool transpo
         {k * (transpose_b ? 1 : e.n)}, transpose_b ? 1 : e.n, transpose_b ? e.k : 1};
     Scratch<T> packed = pack_weights(b, w, x.channels(), {e.n, micro_kernel<T>().lanes});
     correlate(x, packed.data(), e.n,
-              {c, e.m * e.n, e.m * e.n, e.n, nullptr, k ? c : nullptr, false});
+              {c, e.m * e.n, e.m * e.n, e.n, nullptr, k ? c : nullptr, 0, false});
   }
 }
 

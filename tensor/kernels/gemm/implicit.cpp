@@ -188,7 +188,8 @@ void correlate(const Windows<T>& x, const T* packed, int64_t outputs, const Pixe
           tile.rows = std::min(most, block.columns - u);
           tile.a = piece.data() + r * x.step[0] * blocks.pitch() + u * tile.a_step;
           tile.c = y.y + at;
-          tile.residual = y.residual ? y.residual + at : nullptr;
+          tile.residual =
+              y.residual ? y.residual + at + block.image * (y.residual_image - y.image) : nullptr;
           kernel.multiply(tile);
         }
       }

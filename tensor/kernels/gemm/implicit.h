@@ -51,7 +51,8 @@ struct Pixels {
   T* y = nullptr;
   int64_t image = 0, row = 0, pixel = 0;
   const T* bias = nullptr;      ///< a value per output channel, or null
-  const T* residual = nullptr;  ///< laid out as y (and may be y), or null
+  const T* residual = nullptr;  ///< or null; laid out as y (and may be y), but for
+  int64_t residual_image = 0;   ///< its own stride from image to image
   bool relu = false;
 };
 

@@ -83,12 +83,21 @@ HWY_INLINE void multiply_tile(D d, const Tile<T>& t) {
     }
   }
 
-  // A whole tile of plain sums, as a longer product or a transform wants them, goes straight to c.
-  if (t.rows == R && t.columns == V * int64_t(lanes) && !t.bias && !t.residual && !t.relu) {
-#pragma GCC unroll 32
-    for (int m = 0; m < R; ++m)
+  if (t.rows == R &&
+      t.columns == V * int64_t(lanes)) {  // a whole tile, straight from the registers
+    const Vector zero = hn::Zero(d);
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) hn::StoreU(sum[m][v], d, t.c + m * t.c_step + v * int64_t(lanes));
+    for (int v = 0; v < V; ++v) {
+      const int64_t at = v * int64_t(lanes);
+      const Vector bias = t.bias ? hn::LoadU(d, t.bias + at) : zero;
+#pragma GCC unroll 32
+      for (int m = 0; m < R; ++m) {
+        Vector y = hn::Add(sum[m][v], bias);
+        if (t.residual) y = hn::Add(y, hn::LoadU(d, t.residual + m * t.c_step + at));
+        if (t.relu) y = hn::IfThenElse(hn::Lt(y, zero), zero, y);  // NaN stays NaN
+        hn::StoreU(y, d, t.c + m * t.c_step + at);
+      }
+    }
     return;
   }
   HWY_ALIGN T out[size_t(R * V) * HWY_MAX_BYTES / sizeof(T)];

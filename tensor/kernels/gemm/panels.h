@@ -19,6 +19,7 @@ class Scratch {
   explicit Scratch(int64_t count) : tensor_(Tensor::empty({count}, dtype_of<T>())) {}
   T* data() { return tensor_.template data<T>(); }
   const T* data() const { return tensor_.template data<T>(); }
+  int64_t count() const { return tensor_.numel(); }
 
  private:
   Tensor tensor_;

@@ -91,10 +91,8 @@ void each_chunk(const Tensor& x, const F& body) {
 
 }  // namespace
 
-Tensor l2_normalize(const Tensor& x, double eps) {
-  check("l2_normalize", x);
-  if (x.on_gpu()) return cuda::l2_normalize(x, eps);
-  Tensor y = Tensor::empty(x.shape(), x.dtype());
+namespace {
+void normalize(const Tensor& x, double eps, Tensor& y) {  // which may be x
   dispatch_float(x.dtype(), "l2_normalize", [&]<class T>() {
     const T* px = x.data<T>();
     T* py = y.data<T>();
@@ -102,7 +100,20 @@ Tensor l2_normalize(const Tensor& x, double eps) {
     each_chunk(
         x, [&](int64_t at, int64_t rows) { kernel(rows, x.dim(-1), px + at, T(eps), py + at); });
   });
+}
+}  // namespace
+
+Tensor l2_normalize(const Tensor& x, double eps) {
+  check("l2_normalize", x);
+  if (x.on_gpu()) return cuda::l2_normalize(x, eps);
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  normalize(x, eps, y);
   return y;
+}
+
+void l2_normalize_(Tensor& x, double eps) {
+  check("l2_normalize", x);
+  normalize(x, eps, x);
 }
 
 Tensor l2_normalize_backward(const Tensor& x, const Tensor& dy, double eps) {
