@@ -318,6 +318,10 @@ struct Plan::Impl {
       first.back() = row;
       for (int k = count - 1; k >= 0; --k) {
         const int i = unit.first + k;
+        if (step(i).convolution()) {  // full tiles, the same as without strips
+          const int64_t multiple = convs[size_t(i)]->row_multiple();
+          stop[size_t(k)] = std::min(rows_of(i), kernels::round_up(stop[size_t(k)], multiple));
+        }
         const int64_t from = next[size_t(k)] >= 0 ? next[size_t(k)] : first[size_t(k)];
         const auto [low, high] = seen_rows(i, from, stop[size_t(k)]);
         const auto ask = [&](int b, int64_t from_row, int64_t to_row) {

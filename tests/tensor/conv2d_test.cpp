@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <vector>
 
 #include "tensor/parallel.h"
@@ -73,7 +74,7 @@ TEST_CASE("convolution and its gradients agree with the reference on every targe
       const Tensor y = kernels::reference::conv2d(x, w, c.g);
       const Tensor dx = kernels::reference::conv2d_data_grad(dy, w, c.g, c.x);
       const Tensor dw = kernels::reference::conv2d_weight_grad(x, dy, c.g, c.w);
-      const bool winograd = c.w[1] == 3 && c.w[2] == 3 && c.g.stride[0] * c.g.stride[1] == 1;
+      const bool winograd = c.w[1] == 3 && c.w[2] == 3 && c.g.stride[0] < 3;
       for (const auto& target : simd_targets())
         for (ConvAlgorithm algorithm : algorithms) {
           if (!winograd && algorithm != ConvAlgorithm::direct) continue;
@@ -157,6 +158,31 @@ TEST_CASE("the epilogue adds bias, then residual, then clips at zero") {
         }
       }
     }
+}
+
+TEST_CASE("a transposed convolution takes the same epilogue, whichever way it is computed") {
+  const Restore restore;
+  const Conv2dGeometry g{{2, 2}, {0, 0}, {1, 1}};
+  for (int64_t outputs : {1, 16, 21, 40})
+    for (const Shape& image : {Shape{1, 1}, {2, 3}, {7, 10}}) {
+      const Shape big{2, 2 * image[0] + 1, 2 * image[1] + 1, outputs};
+      const Tensor x = normal({2, image[0], image[1], 5}, DType::f32, 1);
+      const Tensor w = normal({5, 3, 3, outputs}, DType::f32, 2);
+      const Epilogue e{normal({outputs}, DType::f32, 3), normal(big, DType::f32, 4), true};
+      Tensor expected = kernels::reference::conv2d_data_grad(x, w, g, big);
+      for (int64_t i = 0; i < expected.numel(); ++i) {
+        float& v = expected.data<float>()[i];
+        v = std::max(0.f, v + e.bias.data<float>()[i % outputs] + e.residual.data<float>()[i]);
+      }
+      for (ConvAlgorithm algorithm : algorithms) {
+        kernels::set_conv_algorithm(algorithm);
+        CHECK(difference(kernels::conv2d_data_grad(x, w, g, big, e), expected, true) <= 1e-5);
+      }
+    }
+  CHECK(message([&] {
+          kernels::conv2d_data_grad(Tensor::zeros({1, 2, 2, 3}), Tensor::zeros({3, 3, 3, 4}), g,
+                                    {1, 5, 5, 4}, {Tensor::zeros({3}), {}, false});
+        }) == "conv2d_data_grad: the bias is 3, but there are 4 output channels");
 }
 
 TEST_CASE("a NaN survives the fused ReLU") {

@@ -15,7 +15,8 @@ constexpr struct {
 } algorithms[] = {{ConvAlgorithm::automatic, "auto"},
                   {ConvAlgorithm::direct, "direct"},
                   {ConvAlgorithm::winograd2, "winograd2"},
-                  {ConvAlgorithm::winograd4, "winograd4"}};
+                  {ConvAlgorithm::winograd4, "winograd4"},
+                  {ConvAlgorithm::winograd_up, "winograd_up"}};
 
 ConvAlgorithm from_environment() {
   const char* text = std::getenv("CAIRN_CONV");
@@ -31,14 +32,16 @@ std::atomic<ConvAlgorithm>& current() {
   return algorithm;
 }
 
-/// Vector instructions of the transforms, as compiled: for one vector of input channels of a tile,
-/// of output channels, and of weights (one channel, one vector of outputs, packing included).
+/// Vector instructions of the transforms, as compiled: for one vector of input channels of a tile
+/// of `out` x `out` results, of output channels, and of weights (one channel, one vector of
+/// outputs, packing included).
 struct TransformCost {
   ConvAlgorithm algorithm;
-  int64_t m, input, output, weights;
+  int64_t numbers, out, input, output, weights;
 };
-constexpr TransformCost transforms[] = {{ConvAlgorithm::winograd2, 2, 70, 60, 80},
-                                        {ConvAlgorithm::winograd4, 4, 290, 230, 200}};
+constexpr TransformCost squares[] = {{ConvAlgorithm::winograd2, 16, 2, 70, 60, 80},
+                                     {ConvAlgorithm::winograd4, 36, 4, 290, 230, 200}};
+constexpr TransformCost up{ConvAlgorithm::winograd_up, 49, 6, 150, 280, 120};
 // To start a tile of the micro-kernel from zero and to write it, for each vector of results.
 constexpr int64_t finish = 3;
 
@@ -48,20 +51,36 @@ std::string_view name(ConvAlgorithm algorithm) { return algorithms[int(algorithm
 void set_conv_algorithm(ConvAlgorithm algorithm) { current() = algorithm; }
 ConvAlgorithm conv_algorithm() { return current(); }
 
+namespace {
+
+int64_t vectors(const ConvWork& w, int64_t channels) { return (channels + w.lanes - 1) / w.lanes; }
+
+int64_t cost_of(const TransformCost& f, const ConvWork& w) {
+  const int64_t in = vectors(w, w.inputs), out = vectors(w, w.outputs);
+  const int64_t tiles =
+      w.batch * ((w.rows + f.out - 1) / f.out) * ((w.columns + f.out - 1) / f.out);
+  return tiles * (f.numbers * out * (w.inputs + finish) + f.input * in + f.output * out) +
+         f.weights * w.inputs * out;
+}
+
+}  // namespace
+
 ConvAlgorithm cheapest(const ConvWork& w) {
-  const auto vectors = [&](int64_t channels) { return (channels + w.lanes - 1) / w.lanes; };
-  const int64_t in = vectors(w.inputs), out = vectors(w.outputs);
   ConvAlgorithm best = ConvAlgorithm::direct;
-  int64_t least = w.batch * w.rows * w.columns * out * (9 * w.inputs + finish);
-  for (const auto& [algorithm, m, input, output, weights] : transforms) {
-    const int64_t tiles = w.batch * ((w.rows + m - 1) / m) * ((w.columns + m - 1) / m);
-    const int64_t products = (m + 2) * (m + 2) * out * (w.inputs + finish);
-    const int64_t cost = tiles * (products + input * in + output * out) + weights * w.inputs * out;
-    if (cost >= least) continue;
-    least = cost;
-    best = algorithm;
-  }
+  int64_t least = w.batch * w.rows * w.columns * vectors(w, w.outputs) * (9 * w.inputs + finish);
+  for (const TransformCost& f : squares)
+    if (const int64_t cost = cost_of(f, w); cost < least) {
+      least = cost;
+      best = f.algorithm;
+    }
   return best;
+}
+
+ConvAlgorithm cheapest_up(const ConvWork& w) {
+  // A quarter of the results has four taps, a half two, a quarter one.
+  const int64_t direct =
+      w.batch * w.rows * w.columns * vectors(w, w.outputs) * (9 * w.inputs / 4 + finish);
+  return cost_of(up, w) < direct ? up.algorithm : ConvAlgorithm::direct;
 }
 
 }  // namespace cairn::kernels

@@ -11,12 +11,15 @@ enum class ConvAlgorithm {
   direct,     ///< nine multiply-adds for each result and input channel
   winograd2,  ///< Winograd's F(2x2, 3x3): four
   winograd4,  ///< Winograd's F(4x4, 3x3): two and a quarter; rounding errors are a few times larger
+  winograd_up,  ///< of a transposed 3x3 convolution of stride 2: 5.4 for each pixel, instead of
+                ///< nine
 };
 std::string_view name(ConvAlgorithm algorithm);
 
-/// What convolutions use from now on; other kernels than 3x3 with stride 1 are always direct.
-/// Default: the environment variable CAIRN_CONV (auto, direct, winograd2 or winograd4), else
-/// automatic. Throws ErrorId::argument when the variable says something else.
+/// What convolutions use from now on; other kernels than 3x3 with stride 1 are always direct, but
+/// for transposed ones of stride 2, which take winograd_up where Winograd is asked for. Default:
+/// the environment variable CAIRN_CONV (auto, direct, winograd2 or winograd4), else automatic.
+/// Throws ErrorId::argument when the variable says something else.
 void set_conv_algorithm(ConvAlgorithm algorithm);
 ConvAlgorithm conv_algorithm();
 
@@ -27,5 +30,7 @@ struct ConvWork {
   int64_t lanes;                 ///< channels in a vector
 };
 ConvAlgorithm cheapest(const ConvWork& work);
+/// The same for a transposed convolution of stride 2: direct or winograd_up.
+ConvAlgorithm cheapest_up(const ConvWork& work);
 
 }  // namespace cairn::kernels

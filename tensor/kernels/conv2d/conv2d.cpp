@@ -75,8 +75,7 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometr
     if (algorithm == ConvAlgorithm::direct)
       correlate_weights(windows, dy.data<T>(), c.o, dw.data<T>(), forward_matrices(c));
     else
-      winograd_weights(algorithm == ConvAlgorithm::winograd2 ? 2 : 4, windows, dy.data<T>(), c.o,
-                       dw.data<T>(), forward_matrices(c));
+      winograd_weights(algorithm, windows, dy.data<T>(), c.o, dw.data<T>(), forward_matrices(c));
   });
   return dw;
 }

@@ -1,6 +1,7 @@
 #include "tensor/kernels/conv2d/prepared.h"
 
 #include "tensor/kernels/conv2d/winograd.h"
+#include "tensor/kernels/conv2d/winograd_transforms.h"
 #include "tensor/kernels/gemm/micro_kernel.h"
 
 namespace cairn::kernels {
@@ -28,8 +29,6 @@ std::vector<Phase> phases(size_t axis, int64_t extent, int64_t kernel, const Con
   }
   return result;
 }
-
-int64_t tile_size(ConvAlgorithm winograd) { return winograd == ConvAlgorithm::winograd2 ? 2 : 4; }
 
 /// How many of phase, phase + step, phase + 2 step, ... lie below `end`.
 int64_t count_below(int64_t end, int64_t phase, int64_t step) {
@@ -69,13 +68,12 @@ ConvAlgorithm algorithm_for(const Windows<T>& x, int64_t inputs, int64_t outputs
 }
 
 template <class T>
-void PreparedConv<T>::add(Windows<T> windows, std::array<int64_t, 2> phase, const T* w,
-                          const TapMatrices& matrices, int64_t inputs) {
+void PreparedConv<T>::add(Windows<T> windows, std::array<int64_t, 2> phase, ConvAlgorithm algorithm,
+                          const T* w, const TapMatrices& matrices, int64_t inputs) {
   const Panels panels{outputs_, micro_kernel<T>().lanes};
-  const ConvAlgorithm algorithm = algorithm_for(windows, inputs, outputs_);
   Scratch<T> weights = pack_weights(w, matrices, inputs, panels);
   if (algorithm != ConvAlgorithm::direct)
-    weights = transform_weights(tile_size(algorithm), weights.data(), inputs, panels);
+    weights = transform_weights(algorithm, weights.data(), inputs, panels);
   parts_.push_back({std::move(windows), phase, algorithm, std::move(weights)});
 }
 
@@ -85,9 +83,26 @@ PreparedConv<T> PreparedConv<T>::forward(const Conv2dExtents& e, const Conv2dGeo
   PreparedConv conv;
   conv.outputs_ = e.o;
   conv.rows_ = e.oh;
-  conv.add(forward_windows<T>(e, g), {0, 0}, w, forward_matrices(e), e.i);
+  const Windows<T> windows = forward_windows<T>(e, g);
+  conv.add(windows, {0, 0}, algorithm_for(windows, e.i, e.o), w, forward_matrices(e), e.i);
   return conv;
 }
+
+namespace {
+
+/// Whether winograd_up() computes it, and is to.
+template <class T>
+bool runs_up(const Conv2dExtents& e, const Conv2dGeometry& g) {
+  using Pair = std::array<int64_t, 2>;
+  if (g.stride != Pair{2, 2} || g.padding != Pair{0, 0} || g.dilation != Pair{1, 1} || e.kh != 3 ||
+      e.kw != 3 || e.n * e.h * e.w * e.o * e.i == 0)
+    return false;
+  const ConvAlgorithm wanted = conv_algorithm();
+  if (wanted != ConvAlgorithm::automatic) return wanted != ConvAlgorithm::direct;
+  return cheapest_up({e.n, e.h, e.w, e.o, e.i, micro_kernel<T>().lanes}) != ConvAlgorithm::direct;
+}
+
+}  // namespace
 
 template <class T>
 PreparedConv<T> PreparedConv<T>::transposed(const Conv2dExtents& e, const Conv2dGeometry& g,
@@ -95,6 +110,19 @@ PreparedConv<T> PreparedConv<T>::transposed(const Conv2dExtents& e, const Conv2d
   PreparedConv conv;
   conv.outputs_ = e.i;
   conv.rows_ = e.h;
+  if (runs_up<T>(e, g)) {
+    Windows<T> windows;
+    windows.batch = e.n;
+    windows.height = e.oh;
+    windows.width = e.ow;
+    windows.tap = {std::vector<int64_t>{-1, 0}, std::vector<int64_t>{-1, 0}};
+    windows.rows = e.h;
+    windows.columns = e.w;
+    TapMatrices matrices{{}, 9 * e.i, 1};
+    for (int64_t k = 0; k < 9; ++k) matrices.tap.push_back(k * e.i);
+    conv.add(std::move(windows), {0, 0}, ConvAlgorithm::winograd_up, w, matrices, e.o);
+    return conv;
+  }
   conv.step_ = g.stride;
   for (const Phase& down : phases(0, e.h, e.kh, g)) {
     for (const Phase& across : phases(1, e.w, e.kw, g)) {
@@ -108,7 +136,8 @@ PreparedConv<T> PreparedConv<T>::transposed(const Conv2dExtents& e, const Conv2d
       TapMatrices matrices{{}, e.kh * e.kw * e.i, 1};
       for (int64_t j : down.index)
         for (int64_t k : across.index) matrices.tap.push_back((j * e.kw + k) * e.i);
-      conv.add(std::move(windows), {down.phase, across.phase}, w, matrices, e.o);
+      conv.add(windows, {down.phase, across.phase}, algorithm_for(windows, e.o, e.i), w, matrices,
+               e.o);
     }
   }
   return conv;
@@ -122,11 +151,11 @@ void PreparedConv<T>::run(std::span<const Image<const T>> x, const Image<T>& y,
     Windows<T> windows = part.windows;
     windows.sources.assign(x.begin(), x.end());
     windows.rows = count_below(end, part.phase[0], step_[0]) - first;
-    for (int64_t& tap : windows.tap[0]) tap += first * windows.step[0];
+    for (int64_t& tap : windows.tap[0]) tap += part.seen_from(first);
     // A tile may see more rows than its results need, and they may not be there: zeros serve.
     if (!windows.tap[0].empty())
-      windows.height = std::min(windows.height,
-                                (windows.rows - 1) * windows.step[0] + windows.tap[0].back() + 1);
+      windows.height =
+          std::min(windows.height, part.seen_from(windows.rows - 1) + windows.tap[0].back() + 1);
     const int64_t row = part.phase[0] + first * step_[0];
     const auto& residual = epilogue.residual;
     const Pixels<T> pixels{y.at(0, row, part.phase[1]),
@@ -138,7 +167,7 @@ void PreparedConv<T>::run(std::span<const Image<const T>> x, const Image<T>& y,
                            residual.image,
                            epilogue.relu};
     if (part.algorithm != ConvAlgorithm::direct) {
-      winograd(tile_size(part.algorithm), windows, part.weights.data(), outputs_, pixels);
+      winograd(part.algorithm, windows, part.weights.data(), outputs_, pixels);
       continue;
     }
     if (step_[1] == 1 && y.row == windows.columns * y.pixel &&
@@ -167,6 +196,15 @@ void join_rows(Windows<T>& w) {
 }
 
 template <class T>
+int64_t PreparedConv<T>::row_multiple() const {
+  int64_t rows = 1;
+  for (const Part& part : parts_)
+    if (part.algorithm != ConvAlgorithm::direct)
+      rows = std::max(rows, step_[0] * winograd_transforms<T>(part.algorithm).out);
+  return rows;
+}
+
+template <class T>
 std::array<int64_t, 2> PreparedConv<T>::rows_seen(int64_t begin, int64_t end) const {
   int64_t low = 0, high = 0;
   bool any = false;
@@ -174,9 +212,8 @@ std::array<int64_t, 2> PreparedConv<T>::rows_seen(int64_t begin, int64_t end) co
     const int64_t from = count_below(begin, part.phase[0], step_[0]);
     const int64_t to = count_below(end, part.phase[0], step_[0]);
     if (from == to || part.windows.tap[0].empty()) continue;
-    const int64_t step = part.windows.step[0];
-    const int64_t first = from * step + part.windows.tap[0].front();
-    const int64_t last = (to - 1) * step + part.windows.tap[0].back() + 1;
+    const int64_t first = part.seen_from(from) + part.windows.tap[0].front();
+    const int64_t last = part.seen_from(to - 1) + part.windows.tap[0].back() + 1;
     low = any ? std::min(low, first) : first;
     high = any ? std::max(high, last) : last;
     any = true;

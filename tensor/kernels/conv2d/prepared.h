@@ -29,11 +29,14 @@ class PreparedConv {
   /// The data gradient: from images of y's shape to images of x's.
   static PreparedConv transposed(const Conv2dExtents& e, const Conv2dGeometry& g, const T* w);
 
-  /// The rows [begin, end) of each result. The images' channels follow each other (what joining
-  /// them would give); only the rows that are seen need to be there.
+  /// The rows [begin, end) of each result, `begin` a multiple of row_multiple(). The images'
+  /// channels follow each other (what joining them would give); only the rows that are seen need to
+  /// be there.
   void run(std::span<const Image<const T>> x, const Image<T>& y, const ImageEpilogue<T>& epilogue,
            int64_t begin, int64_t end) const;
   int64_t rows() const { return rows_; }
+  /// Rows of a tile: bands that end at multiples of it have full tiles.
+  int64_t row_multiple() const;
   /// Of the input, the rows [first, last) that the rows [begin, end) of the result are made from.
   std::array<int64_t, 2> rows_seen(int64_t begin, int64_t end) const;
   ConvAlgorithm algorithm() const {
@@ -53,9 +56,13 @@ class PreparedConv {
     std::array<int64_t, 2> phase{0, 0};
     ConvAlgorithm algorithm;
     Scratch<T> weights;
+
+    bool up() const { return algorithm == ConvAlgorithm::winograd_up; }
+    /// Where the window of result row `r` of this part begins, but for its tap.
+    int64_t seen_from(int64_t r) const { return up() ? r / 2 : r * windows.step[0]; }
   };
-  void add(Windows<T> windows, std::array<int64_t, 2> phase, const T* w, const TapMatrices& m,
-           int64_t inputs);
+  void add(Windows<T> windows, std::array<int64_t, 2> phase, ConvAlgorithm algorithm, const T* w,
+           const TapMatrices& m, int64_t inputs);
 
   int64_t outputs_ = 0, rows_ = 0;
   std::array<int64_t, 2> step_{1, 1};  // between the results of a part
