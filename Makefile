@@ -16,7 +16,7 @@ cuda = $(if $(CUDA),$(if $(filter 0 no off OFF,$(CUDA)),OFF,ON),AUTO)
 release = $(call build,build,$(1),-DCAIRN_BIN_DIR="$(CURDIR)/bin" -DCAIRN_CUDA=$(cuda))
 ctest = ctest --output-on-failure --no-tests=error --timeout 900 $(jobs) --test-dir
 
-.PHONY: all deps demo test test-all everything bench test-gpu bench-gpu gpu-check asan ubsan tsan \
+.PHONY: all deps demo test test-all everything bench bench-peers test-gpu bench-gpu gpu-check asan ubsan tsan \
   golden mutate clang fuzz doctor format format-check install clean help
 
 all: deps  ## build the libraries and the programs (bin/match, bin/train, ...)
@@ -45,6 +45,16 @@ test-all: everything  ## build and run all tests, but for those that need a GPU
 
 bench: all  ## measure the speed of this machine's kernels and networks
 	@bin/bench $(ARGS)
+
+# The peers live outside the tree; what the registries do not have is said and left out.
+PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cairn-peers
+bench-peers: deps  ## measure beside PyTorch, ONNX Runtime, OpenVINO and FAISS on the CPU
+	@$(call release,cairn_peer)
+	@[ -d $(PEERS) ] || python3 -m venv $(PEERS)
+	@for p in numpy safetensors torch onnx onnxruntime openvino faiss-cpu; do \
+	  $(PEERS)/bin/pip show -q $$p 2>/dev/null || $(PEERS)/bin/pip install -q $$p || \
+	  echo "bench-peers: $$p cannot be had here"; done
+	@$(PEERS)/bin/python tests/peers/cpu_peers.py $(PEERS)/bin/python build/tests/cairn_peer $(ARGS)
 
 test-gpu: everything  ## run the CUDA kernels' tests and the golden numbers on the GPU
 	@.ci/gpu test

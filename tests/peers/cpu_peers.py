@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Cairn beside its peers on the CPU, in one run: `make bench-peers`.
+
+Every contender is a process that runs the same thing when it is told to, with the same weights and
+inputs; they take turns, so that a machine whose speed drifts drifts for all. A row is a contender:
+median seconds, the ratio to ours (above 1: ours is faster; median of the ratios within each turn), the
+most memory that its process held, its time from start to first result, its share of the machine's
+limit. Where a peer cannot be had, or gives another result, the row says so.
+
+    cpu_peers.py PEER_PYTHON CAIRN_PEER [--only TEXT] [--repeat N] [--json FILE]
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+MODELS, SIZES = ("ResUNetBN2F", "ResUNetBN2D2"), ((240, 320), (480, 640), (1200, 1600))
+NETWORKS = ("torch eager", "torch channels last", "torch jit", "torch compile",
+            "torch compile, channels last", "onnxruntime", "openvino")
+GFLOP = {"ResUNetBN2F": 58.8, "ResUNetBN2D2": 358.7}  # at 480x640; others by their pixels
+
+
+class Contender:
+    def __init__(self, name, command, threads):
+        self.name, self.times, self.error = name, [], None
+        environment = {**os.environ, "CAIRN_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        self.start = time.perf_counter()
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.log, text=True, env=environment)
+        self.turn()
+        self.first = time.perf_counter() - self.start
+        self.times.clear()
+        self.peak = 0
+
+    def turn(self):
+        if self.error:
+            return
+        try:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+            while line and not line[0].isdigit():  # what a library prints
+                line = self.process.stdout.readline()
+            self.times.append(float(line))
+        except (OSError, ValueError):
+            self.process.wait()
+            self.log.seek(0)
+            said = self.log.read().strip().splitlines()
+            self.error = said[-1][:160] if said else f"exit code {self.process.returncode}"
+
+    def finish(self):
+        if not self.error:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            self.peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compete(title, commands, threads, repeat, gflop, limit, agree, report):
+    """commands: name and command, ours first. agree(name): None, or how its result differs."""
+    print(f"\n{title}, {threads} thread{'s' if threads > 1 else ''}")
+    contenders = []
+    for name, command in commands:  # one after the other, so that the first results can be timed
+        contenders.append(Contender(name, command, threads))
+    for _ in range(repeat):
+        for c in contenders:
+            c.turn()
+    for c in contenders:
+        c.finish()
+    ours = contenders[0]
+    for c in contenders:
+        row = {"title": title, "threads": threads, "name": c.name, "note": c.error}
+        if not c.error:
+            row["note"] = agree(c.name) if c is not ours else None
+            row["seconds"] = statistics.median(c.times)
+            row["ratio"] = statistics.median(p / o for p, o in zip(c.times, ours.times))
+            row["peak_bytes"], row["first_seconds"] = c.peak, c.first
+            row["limit_share"] = gflop / row["seconds"] / limit[threads] if gflop else None
+            share = f"{100 * row['limit_share']:5.0f} %" if gflop else ""
+            print(f"  {c.name:<30} {1e3 * row['seconds']:9.1f} ms {row['ratio']:6.2f} "
+                  f"{c.peak / 2**20:7.0f} MiB  first after {c.first:6.2f} s {share} {row['note'] or ''}",
+                  flush=True)
+        else:
+            print(f"  {c.name:<30} {'-':>12}  {c.error}", flush=True)
+        report.append(row)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("python", help="the peers' interpreter")
+    parser.add_argument("ours", help="our program (build/tests/cairn_peer)")
+    parser.add_argument("--only", default="", help="only comparisons whose title holds this text")
+    parser.add_argument("--threads", default="2,1", help="numbers of threads, the machine's first")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--json", metavar="FILE")
+    a = parser.parse_args()
+    threads = [int(t) for t in a.threads.split(",")]
+    worker = [a.python, str(HERE / "cpu_worker.py")]
+    report, limit = [], {}
+    for t in threads:
+        out = subprocess.run([a.ours, "limits"], capture_output=True, text=True, check=True,
+                             env={**os.environ, "CAIRN_THREADS": str(t)}).stdout
+        limit[t] = float(out.split()[0])
+        print(f"{t} threads: multiply-adds at most {limit[t]:.0f} GFLOP/s, copies {out.split()[1]} GB/s")
+
+    with tempfile.TemporaryDirectory() as folder:
+        rng = np.random.default_rng(0)
+
+        def file(name):
+            return str(Path(folder) / name)
+
+        def run(title, ours, peers, t, gflop, result, agree):
+            if a.only not in title:
+                return
+            commands = [("cairn", [a.ours, *ours, file(result("cairn"))] if result else [a.ours, *ours])]
+            for name in peers:
+                tail = [file(result(name))] if result else []
+                commands.append((name, [*worker, ours[0], name, *ours[1:], *tail, str(t)]))
+            compete(title, commands, t, a.repeat, gflop, limit, agree, report)
+
+        for model in MODELS:
+            for h, w in SIZES:
+                title = f"{model} forward {h}x{w}"
+                if a.only not in title:
+                    continue
+                weights, image = file(f"{model}.safetensors"), file(f"{h}x{w}.raw")
+                rng.integers(0, 256, (h, w), dtype=np.uint8).tofile(image)
+                made = subprocess.run([*worker, "make", model, weights, folder, str(h), str(w)],
+                                      capture_output=True, text=True)
+                if made.returncode:
+                    sys.exit(f"bench-peers: PyTorch is needed to make the weights: {made.stderr[-300:]}")
+
+                def result(name, model=model, h=h):
+                    return f"{model}_{h}_{name.replace(' ', '_')}.bin"
+
+                def agree(name):
+                    x, y = (np.fromfile(file(result(n)), dtype=np.float32) for n in ("cairn", name))
+                    worst = float(np.abs(x - y).max())
+                    return f"differs by {worst:.1e}" if not worst <= 1e-4 else None
+                for t in threads:
+                    run(title, ["forward", weights, image, str(h), str(w)], NETWORKS, t,
+                        GFLOP[model] * h * w / (480 * 640), result, agree)
+        for model, h, w in ((m, *s) for m in MODELS for s in ((128, 128), (240, 320))):
+            for t in threads[:1]:
+                run(f"{model} training step, a pair of {h}x{w}", ["step", model, str(h), str(w)],
+                    ("torch channels last", "torch compile"), t,
+                    6 * GFLOP[model] * h * w / (480 * 640), None, lambda name: None)
+        for q, d in ((2000, 307200), (5000, 307200), (5000, 5000)):
+            title = f"nearest neighbour {q} x {d} x 64"
+            if a.only not in title:
+                continue
+            for name, rows in (("q", q), ("d", d)):
+                x = rng.standard_normal((rows, 64), dtype=np.float32)
+                (x / np.linalg.norm(x, axis=1, keepdims=True)).tofile(file(name))
+
+            def found(name):
+                return f"index_{name}.bin"
+
+            def same(name):
+                x, y = (np.fromfile(file(found(n)), dtype=np.int64) for n in ("cairn", name))
+                return None if (x != y).mean() <= 1e-3 else f"{(x != y).sum()} of {len(x)} differ"
+            for t in threads:
+                run(title, ["nearest", str(q), str(d), "64", file("q"), file("d")],
+                    ("torch product", "faiss"), t, 2e-9 * q * d * 64, found, same)
+    if a.json:
+        Path(a.json).write_text(json.dumps({"limit": limit, "rows": report}, indent=1) + "\n")
+
+
+main()
