@@ -2,6 +2,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "bin/explain.h"
 #include "bin/program.h"
 #include "tensor/file.h"
 #include "tensor/kernels/elementwise/elementwise.h"
@@ -18,10 +19,10 @@ using namespace cairn::ucn;
 namespace {
 
 struct Arguments {
-  std::string photo0, photo1, out = ".", weights;
+  std::string photo0, photo1, out = ".", weights, trace;
   std::string draw = "points", mode = "all", keypoints = "corners", precision = "fp32";
   uint64_t seed = 0;
-  bool one_way = false, no_exif = false;
+  bool one_way = false, no_exif = false, explain = false;
   Machine machine;
   PhotoOptions photo{.max_size = 1024};
   KeypointOptions detect;
@@ -65,6 +66,11 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--precision", a.precision, "fp32; on a GPU also tf32 or bf16 (faster)")
       ->check(IsMember({"fp32", "tf32", "bf16"}))
       ->group("Machine");
+  app.add_flag("--explain", a.explain, "print how the network ran, operation by operation")
+      ->group("Machine");
+  app.add_option("--trace", a.trace, "write a timeline for chrome://tracing or ui.perfetto.dev")
+      ->type_name("FILE")
+      ->group("Machine");
 }
 
 /// The weights that come with the checkout whose bin/ holds this program.
@@ -84,10 +90,13 @@ class Stages {
   auto operator()(const char* name, F&& f) {
     const auto start = std::chrono::steady_clock::now();
     auto result = f();
-    lines_ += line(name, std::chrono::duration<double>(std::chrono::steady_clock::now() - start));
+    const auto end = std::chrono::steady_clock::now();
+    lines_ += line(name, end - start);
+    trace.add(name, 0, start, end);
     return result;
   }
   const std::string& lines() const { return lines_; }
+  Trace trace;
 
  private:
   static std::string line(const char* name, std::chrono::duration<double> time) {
@@ -144,6 +153,8 @@ int run(Arguments& a) {
   a.match.mode = match_mode(a.mode);
   a.match.reciprocity = !a.one_way;
   a.photo.respect_exif = !a.no_exif;
+  require(!a.explain || device == Device::cpu, ErrorId::usage, "match",
+          "--explain tells of the CPU's plan; a GPU has none. Hint: --device cpu");
 
   Stages stage;
   const Weights weights = stage(
@@ -152,6 +163,7 @@ int run(Arguments& a) {
   network.to(device);
   set_precision(network, precision(a.precision));
   FeatureExtractor extract(network);
+  extract.record_events(!a.trace.empty());
   const int64_t channels = network.config().inputs;
   const Photo photo0 = stage("reading A", [&] { return read_photo(a.photo0, channels, a.photo); });
   const Photo photo1 = stage("reading B", [&] { return read_photo(a.photo1, channels, a.photo); });
@@ -159,8 +171,13 @@ int run(Arguments& a) {
   std::error_code error;  // now, because what follows takes long
   std::filesystem::create_directories(a.out, error);
   require(!error, ErrorId::io, "match", "cannot make the folder '", a.out, "': ", error.message());
-  const Tensor features0 = stage("features of A", [&] { return extract(photo0.pixels); });
-  const Tensor features1 = stage("features of B", [&] { return extract(photo1.pixels); });
+  const auto features_of = [&](const char* name, const Photo& photo) {
+    const Tensor features = stage(name, [&] { return extract(photo.pixels); });
+    if (extract.plan()) stage.trace.add(*extract.plan());
+    return features;
+  };
+  const Tensor features0 = features_of("features of A", photo0);
+  const Tensor features1 = features_of("features of B", photo1);
   const Tensor keypoints0 = stage("keypoints of A", [&] { return keypoints_of(a, photo0); });
   const Tensor keypoints1 = stage("keypoints of B", [&] { return keypoints_of(a, photo1); });
   Random random(a.seed);
@@ -174,6 +191,8 @@ int run(Arguments& a) {
     write_file_atomically(a.out + "/matches.csv", csv_of(result.matches, photo0, photo1), "match");
     return 0;
   });
+
+  if (!a.trace.empty()) stage.trace.write(a.trace);
 
   const auto describe = [](const char* name, const std::string& path, const Photo& p) {
     std::printf("%s  %s: %lld x %lld, seen at %lld x %lld\n", name, path.c_str(),
@@ -198,6 +217,10 @@ int run(Arguments& a) {
   if (device == Device::cuda)
     std::printf("peak memory of the GPU   %.0f MB\n",
                 double(memory_stats(Device::cuda).peak) / 1e6);
+  if (a.explain) {
+    std::printf("\nhow the network ran on B\n");
+    print_plan(*extract.plan());
+  }
   std::printf("%s/matches.csv\n%s/matches.png\n", a.out.c_str(), a.out.c_str());
   return done;
 }

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "data/image.h"
@@ -263,4 +264,23 @@ TEST_CASE("the help fits a terminal and names the defaults; the version is the p
   }
   CHECK(has(run("match --help").out, "longer photos are reduced to it; 0: never [1024]"));
   CHECK(has(run("train --help").out, "optimiser steps [10000]"));
+}
+
+TEST_CASE("match --explain prints how the network ran, --trace writes a timeline") {
+  const Finished f = bench().match("a.png b.png --explain --trace timeline.json");
+  REQUIRE(f.code == 0);
+  CHECK(f.out.find("\nblocks1.0.conv1 ") != std::string::npos);
+  CHECK(f.out.find("\ntotal ") != std::string::npos);
+  CHECK(f.out.find("GFLOP/s of multiply-adds") != std::string::npos);
+  const auto trace = nlohmann::json::parse(contents(bench().folder / "timeline.json"));
+  int convolutions = 0, stages = 0;
+  for (const auto& e : trace["traceEvents"]) {
+    CHECK(e["ph"] == "X");
+    CHECK(e["dur"].get<double>() >= 0);
+    convolutions += e["args"].value("operation", "").starts_with("conv2d");
+    stages += e["tid"] == 0;
+  }
+  CHECK(convolutions >= 2 * 14);
+  CHECK(stages >= 8);
+  CHECK(bench().match("a.png b.png --trace missing/timeline.json").failed_in_one_line(1));
 }

@@ -106,11 +106,13 @@ def main():
     threads = [int(t) for t in a.threads.split(",")]
     worker = [a.python, str(HERE / "cpu_worker.py")]
     report, limit = [], {}
-    for t in threads:
-        out = subprocess.run([a.ours, "limits"], capture_output=True, text=True, check=True,
-                             env={**os.environ, "CAIRN_THREADS": str(t)}).stdout
-        limit[t] = float(out.split()[0])
-        print(f"{t} threads: multiply-adds at most {limit[t]:.0f} GFLOP/s, copies {out.split()[1]} GB/s")
+    for t in threads:  # the best of several: a limit is what was once reached
+        out = [subprocess.run([a.ours, "limits"], capture_output=True, text=True, check=True,
+                              env={**os.environ, "CAIRN_THREADS": str(t)}).stdout.split()
+               for _ in range(5)]
+        limit[t] = max(float(gflops) for gflops, _ in out)
+        copy = max(float(gbytes) for _, gbytes in out)
+        print(f"{t} threads: multiply-adds at most {limit[t]:.0f} GFLOP/s, copies {copy:.1f} GB/s")
 
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)

@@ -65,7 +65,7 @@ MachineLimits measure_limits() {
   Tensor results = Tensor::empty({threads * 16});
   float* const out = results.data<float>();
   double flop = 0;
-  const double seconds = fastest(5, [&] {
+  const double seconds = fastest(10, [&] {
     parallel_for(threads, 1, [&](int64_t t, int64_t) {
       const double mine = CAIRN_SIMD_DISPATCH(multiply_add)(1 << 20, out + 16 * t);
       if (t == 0) flop = mine * double(threads);
