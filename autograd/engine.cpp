@@ -53,6 +53,7 @@ namespace {
 
 thread_local bool no_grad = false;
 thread_local bool anomaly = false;
+thread_local bool recomputing = false;
 thread_local std::string layer_path;
 thread_local OpObserver observer;
 thread_local Tracer* tracer = nullptr;
@@ -246,6 +247,15 @@ Tracer::~Tracer() { tracer = before_; }
 NoGrad::NoGrad() : before_(no_grad) { no_grad = true; }
 NoGrad::~NoGrad() { no_grad = before_; }
 bool NoGrad::active() { return no_grad; }
+Recomputing::Recomputing() : no_grad_before_(no_grad), before_(recomputing) {
+  no_grad = false;
+  recomputing = true;
+}
+Recomputing::~Recomputing() {
+  no_grad = no_grad_before_;
+  recomputing = before_;
+}
+bool Recomputing::active() { return recomputing; }
 AnomalyMode::AnomalyMode() : before_(anomaly) { anomaly = true; }
 AnomalyMode::~AnomalyMode() { anomaly = before_; }
 bool AnomalyMode::active() { return anomaly; }

@@ -91,6 +91,11 @@ Var margin_mean(const Var& a, const Var& b, const Tensor& positions_a, const Ten
 /// positions are constants.
 Var bilinear_sample(const Var& x, const Tensor& positions);
 
+/// f(x), for which the tape keeps x alone and runs f once more in backward(): memory for time. f
+/// must give the same each time. Where x needs no gradient, `parameter` is any value that f uses
+/// and that does.
+Var recomputed(std::function<Var(const Var&)> f, const Var& x, const Var& parameter = {});
+
 /// Over the last axis.
 Var softmax(const Var& x);
 Var log_softmax(const Var& x);

@@ -77,6 +77,19 @@ class NoGrad {
   bool before_;
 };
 
+/// While one lives on this thread, operations build a tape, also inside a backward(), and what is
+/// computed has been computed before: side effects, such as running statistics, are left out.
+class Recomputing {
+ public:
+  Recomputing();
+  ~Recomputing();
+  Recomputing(const Recomputing&) = delete;
+  static bool active();
+
+ private:
+  bool no_grad_before_, before_;
+};
+
 /// While one lives on this thread, every result and every gradient is searched for NaN and
 /// infinity; the first one throws ErrorId::nan, naming the op, the layer and the first bad index.
 class AnomalyMode {

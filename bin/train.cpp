@@ -43,6 +43,7 @@ void add_options(CLI::App& app, Arguments& a) {
   t.precision = "auto";
   app.add_option("--precision", t.precision, "fp32, tf32 or bf16; auto: tf32 on a GPU, else fp32");
   app.add_option("--loader-threads", t.loader_threads, "make pairs ahead; 0: none");
+  app.add_flag("--recompute", t.recompute, "activations, in the backward pass: less memory");
   app.add_flag("--anomaly", t.anomaly, "check every value for NaN (slow)");
 
   app.option_defaults()->group("Network");

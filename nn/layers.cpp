@@ -62,8 +62,9 @@ Var BatchNorm2d::after(ConvTranspose2d& conv, const Var& x, bool relu) {
 
 Var BatchNorm2d::run(const Var& x, const Var& residual, bool relu) {
   BatchNormState state{running_mean_, running_var_, momentum_, eps_, training() || own_moments};
-  if (!training() && own_moments) state.running_mean = state.running_var = {};  // left alone
-  if (training()) ++*batches_.data<int64_t>();
+  const bool counts = training() && !Recomputing::active();
+  if (state.training && !counts) state.running_mean = state.running_var = {};  // left alone
+  if (counts) ++*batches_.data<int64_t>();
   return batch_norm(x, weight_, bias_, state, residual, relu);
 }
 

@@ -65,6 +65,11 @@ class ResUNet::Block : public nn::Module {
 };
 
 Var ResUNet::Level::operator()(const Var& x) const {
+  if (!recompute) return run(x);
+  return recomputed([this](const Var& v) { return run(v); }, x, conv->parameters()[0].var);
+}
+
+Var ResUNet::Level::run(const Var& x) const {
   if (auto* down = dynamic_cast<nn::Conv2d*>(conv))
     return (*blocks)(norm->after(*down, x, {}, true));
   return (*blocks)(norm->after(dynamic_cast<nn::ConvTranspose2d&>(*conv), x, true));
@@ -98,6 +103,11 @@ ResUNet::ResUNet(const ResUNetConfig& config, Random& random) : config_(config) 
     if (auto* norm = dynamic_cast<nn::BatchNorm2d*>(&m))
       norm->own_moments = config.image_statistics;
   });
+}
+
+void ResUNet::set_recompute(bool on) {
+  for (Level& l : down_) l.recompute = on;
+  for (Level& l : up_) l.recompute = on;
 }
 
 Var ResUNet::forward(const Var& x) {

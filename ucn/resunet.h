@@ -39,6 +39,10 @@ class ResUNet : public nn::Module {
   /// that one; features are f32 then, and the input gets no gradient.
   void set_image_type(DType type) { image_type_ = type; }
 
+  /// In training, the tape keeps each level's input and result alone and computes what lies between
+  /// once more: a fraction of the memory for a third more time. Results are the same.
+  void set_recompute(bool on);
+
  private:
   class Block;
   /// A convolution down or up to one resolution, its norm and ReLU, and the residual blocks.
@@ -46,7 +50,9 @@ class ResUNet : public nn::Module {
     nn::Module* conv;
     nn::BatchNorm2d* norm;
     nn::Sequential* blocks;
+    bool recompute = false;
     Var operator()(const Var& x) const;
+    Var run(const Var& x) const;
   };
   template <class Conv>
   Level level(const std::string& suffix, int64_t in, int64_t out, int stride, Random& random);

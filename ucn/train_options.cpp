@@ -62,6 +62,7 @@ void each_setting(Options& o, F&& f) {
   f("exp_gamma", o.exp_gamma, fraction, decides);
   f("clip", o.clip, not_negative, decides);
   f("precision", o.precision, any, decides);
+  f("recompute", o.recompute, any, may_change);
   f("anomaly", o.anomaly, any, may_change);
   f("checkpoint_every", o.checkpoint_every, positive, may_change);
   f("log_every", o.log_every, positive, may_change);

@@ -89,6 +89,7 @@ Trainer::Trainer(const TrainOptions& options, const PairSource& source, Device d
   network_ = std::make_unique<ResUNet>(options_.model, random);
   network_->to(device);
   set_precision(*network_, precision(options_.precision));
+  network_->set_recompute(options_.recompute);
   optimizer_ = make_optimizer(options_, network_->parameters());
 }
 

@@ -225,3 +225,32 @@ TEST_CASE("an error names the operation that was called, not a kernel below it")
           conv_transpose2d(x, w);
         }).starts_with("conv_transpose2d: the operands are f32 and f64"));
 }
+
+TEST_CASE(
+    "recomputed: the tape keeps the input alone, and what f refers to gets its gradient too") {
+  const Var x(Tensor::from({2}, std::vector<double>{3, 5}), true);
+  const Var w(Tensor::from({2}, std::vector<double>{2, -1}), true);
+  int runs = 0;
+  const auto f = [&](const Var& v) {
+    ++runs;
+    return square(v * w) * v;  // w^2 v^3
+  };
+  int64_t kept = 0;
+  const auto before = set_op_observer([&](const OpEvent& e) { kept += e.saved_bytes; });
+  const Var y = recomputed(f, x);
+  set_op_observer(before);
+  CHECK(runs == 1);
+  CHECK(kept == 2 * 8);
+  sum(y).backward();
+  CHECK(runs == 2);
+  CHECK(x.grad().to_vector() == std::vector<double>{3 * 4 * 9, 3 * 1 * 25});
+  CHECK(w.grad().to_vector() == std::vector<double>{2 * 2 * 27, 2 * -1 * 125});
+
+  const Var constant(Tensor::from({2}, std::vector<double>{3, 5}));
+  Var again = w;
+  again.zero_grad();
+  sum(recomputed(f, constant, w)).backward();
+  CHECK(w.grad().to_vector() == std::vector<double>{2 * 2 * 27, 2 * -1 * 125});
+  NoGrad no_grad;
+  CHECK_FALSE(recomputed(f, x).requires_grad());
+}

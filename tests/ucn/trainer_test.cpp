@@ -51,6 +51,26 @@ TEST_CASE("a step is a function of the settings and its number") {
   CHECK(!same(a, c));
 }
 
+TEST_CASE("recomputing activations changes memory, not a bit of the result") {
+  TrainOptions o = tiny(64);
+  Trainer kept(o, source<64>());
+  o.recompute = true;
+  Trainer again(o, source<64>());
+  const auto peak = [](Trainer& t) {
+    const int64_t before = memory_stats(Device::cpu).live;
+    reset_peak_memory(Device::cpu);
+    const double loss = t.step().loss;
+    return std::pair(loss, memory_stats(Device::cpu).peak - before);
+  };
+  for (int i = 0; i < 2; ++i) {
+    const auto [loss, memory] = peak(kept);
+    const auto [loss_again, memory_again] = peak(again);
+    CHECK(loss == loss_again);
+    CHECK(double(memory_again) < 0.7 * double(memory));
+    CHECK(same(kept, again));  // running statistics and the number of batches too
+  }
+}
+
 TEST_CASE("training lowers the loss") {
   const OnePair one;
   TrainOptions o = tiny();
