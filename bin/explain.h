@@ -61,11 +61,11 @@ class Trace {
                        {"dur", us(end - begin)},
                        {"args", std::move(details)}});
   }
-  /// What the last run of a plan noted: a row for each thread, below the stages.
+  /// What the last run of a plan noted, below the stages.
   void add(const nn::Plan& plan) {
     for (const nn::PlanEvent& e : plan.events()) {
       const nn::PlanRow& r = plan.rows()[size_t(e.row)];
-      add(r.layer.empty() ? r.op : r.layer, 1 + e.thread, e.begin, e.end,
+      add(r.layer.empty() ? r.op : r.layer, 1, e.begin, e.end,
           {{"operation", r.op}, {"algorithm", r.algorithm}, {"result", cat(r.result)}});
     }
   }

@@ -171,6 +171,9 @@ int run(Arguments& a) {
   std::error_code error;  // now, because what follows takes long
   std::filesystem::create_directories(a.out, error);
   require(!error, ErrorId::io, "match", "cannot make the folder '", a.out, "': ", error.message());
+  const auto folder = std::filesystem::path(a.trace).parent_path();
+  require(folder.empty() || std::filesystem::is_directory(folder, error), ErrorId::io, "match",
+          "--trace: there is no folder '", folder.string(), "'");
   const auto features_of = [&](const char* name, const Photo& photo) {
     const Tensor features = stage(name, [&] { return extract(photo.pixels); });
     if (extract.plan()) stage.trace.add(*extract.plan());

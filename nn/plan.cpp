@@ -1,10 +1,7 @@
 #include "nn/plan.h"
 
 #include <algorithm>
-#include <atomic>
-#include <mutex>
 #include <optional>
-#include <thread>
 
 #include "nn/plan_trace.h"
 #include "tensor/kernels/batch_norm/batch_norm.h"
@@ -41,16 +38,13 @@ struct Plan::Impl {
   std::vector<int> place;       // of each buffer: the one whose memory it shares, itself if none
   int64_t arena = 0, weight_bytes = 0;
   std::vector<PlanRow> rows;
-  std::vector<std::atomic<int64_t>> busy;  // nanoseconds of each row in this run
   bool recording = false;
-  std::mutex mutex;
   std::vector<PlanEvent> events;
-  std::vector<std::thread::id> threads;  // that were seen in this run
 
   // Of the run in progress.
   Tensor input, result, memory;
 
-  Impl(Module& network, const Shape& shape) : t(trace(network, shape)), busy(t.steps.size()) {
+  Impl(Module& network, const Shape& shape) : t(trace(network, shape)) {
     for (const PlanStep& s : t.steps) {
       convs.push_back(prepare(s));
       describe(s);
@@ -89,15 +83,14 @@ struct Plan::Impl {
     row.result = s.op.result;
     row.result[1] = buffer(s.output).used_rows;
     row.result[2] = buffer(s.output).used_columns;
-    const double pixels = double(row.result.numel() / row.result[3]);
+    const auto pixels_of = [](const Shape& s) { return double(s[0] * s[1] * s[2]); };
     double values = double(s.seen.numel()) + double(row.result.numel());
     if (s.residual >= 0) values += double(row.result.numel());
     if (s.convolution()) {
       const auto& conv = *convs.back();
       row.algorithm = std::string(name(conv.algorithm()));
       const bool down = s.op.kind == PlannedOp::conv2d;
-      const double seen = double(s.seen.numel() / s.seen[3]);
-      row.gflop = 2e-9 * (down ? pixels : seen) * double(s.weight.numel());
+      row.gflop = 2e-9 * pixels_of(down ? row.result : s.seen) * double(s.weight.numel());
       values += double(conv.weight_count());
       weight_bytes += conv.weight_count() * int64_t(sizeof(float));
     }
@@ -246,10 +239,12 @@ struct Plan::Impl {
       if (s.residual >= 0) e.residual = constant(where(s.residual));
       e.relu = s.op.relu_after;
       convs[size_t(i)]->run(from, where(s.output), e, begin, end);
-    } else {  // l2_normalize: whole rows, which are dense
-      const Image<float> y = where(s.output);
+    } else {  // l2_normalize, in place: whole rows, which are dense
+      const Image<float> x = where(s.inputs[0]), y = where(s.output);
       for (int64_t n = 0; n < s.op.result[0]; ++n) {
-        const std::shared_ptr<void> here(std::shared_ptr<void>(), y.at(n, begin, 0));  // not owned
+        float* const to = y.at(n, begin, 0);
+        if (s.inputs[0] != s.output) std::copy_n(x.at(n, begin, 0), (end - begin) * y.row, to);
+        const std::shared_ptr<void> here(std::shared_ptr<void>(), to);  // not owned
         Tensor part = Tensor::within(here, 0, {(end - begin) * s.op.result[2], s.op.result[3]},
                                      DType::f32, Device::cpu);
         kernels::l2_normalize_(part, s.op.eps);
@@ -263,13 +258,8 @@ struct Plan::Impl {
 
   void note(int i, Clock::time_point start) {
     const auto end = Clock::now();
-    busy[size_t(i)] += std::chrono::nanoseconds(end - start).count();
-    if (!recording) return;
-    std::lock_guard lock(mutex);
-    const auto id = std::this_thread::get_id();
-    const auto known = std::ranges::find(threads, id);
-    events.push_back({i, int(known - threads.begin()), start, end});
-    if (known == threads.end()) threads.push_back(id);
+    rows[size_t(i)].seconds += std::chrono::duration<double>(end - start).count();
+    if (recording) events.push_back({i, start, end});
   }
 
   /// A norm by running moments, or by the image's own.
@@ -296,7 +286,8 @@ struct Plan::Impl {
     int64_t row_bytes = 1;
     for (int k = unit.first; k < unit.last; ++k)
       if (passing(unit, step(k).output))
-        row_bytes += buffer(step(k).output).row() * int64_t(sizeof(float));
+        row_bytes +=
+            buffer(step(k).output).shape[0] * buffer(step(k).output).row() * int64_t(sizeof(float));
     const int64_t rows_at_once =
         std::max<int64_t>(strip_bytes / row_bytes / tile_rows * tile_rows, least_strip_rows);
 
@@ -318,10 +309,8 @@ struct Plan::Impl {
       first.back() = row;
       for (int k = count - 1; k >= 0; --k) {
         const int i = unit.first + k;
-        if (step(i).convolution()) {  // full tiles, the same as without strips
-          const int64_t multiple = convs[size_t(i)]->row_multiple();
-          stop[size_t(k)] = std::min(rows_of(i), kernels::round_up(stop[size_t(k)], multiple));
-        }
+        // Full tiles, the same as without strips.
+        stop[size_t(k)] = std::min(rows_of(i), kernels::round_up(stop[size_t(k)], multiple_of(i)));
         const int64_t from = next[size_t(k)] >= 0 ? next[size_t(k)] : first[size_t(k)];
         const auto [low, high] = seen_rows(i, from, stop[size_t(k)]);
         const auto ask = [&](int b, int64_t from_row, int64_t to_row) {
@@ -336,7 +325,9 @@ struct Plan::Impl {
         if (step(i).residual >= 0) ask(step(i).residual, from, stop[size_t(k)]);
       }
       for (int k = 0; k < count; ++k)
-        if (next[size_t(k)] < 0) next[size_t(k)] = first[size_t(k)];
+        if (next[size_t(k)] < 0)
+          next[size_t(k)] =
+              first[size_t(k)] / multiple_of(unit.first + k) * multiple_of(unit.first + k);
       for (int k = 0; k < count; ++k) {
         const int i = unit.first + k;
         if (stop[size_t(k)] <= next[size_t(k)]) continue;
@@ -349,6 +340,9 @@ struct Plan::Impl {
     }
   }
 
+  int64_t multiple_of(int i) const {
+    return step(i).convolution() ? convs[size_t(i)]->row_multiple() : 1;
+  }
   std::array<int64_t, 2> seen_rows(int i, int64_t begin, int64_t end) const {
     if (step(i).convolution()) return convs[size_t(i)]->rows_seen(begin, end);
     return {begin, end};
@@ -368,6 +362,7 @@ struct Plan::Impl {
   /// Keeps the rows from `top` on and makes room before `end`.
   static void make_room(Band& band, const PlanBuffer& b, int64_t top, int64_t end) {
     const int64_t images = b.shape[0], row = b.row();
+    end = std::max(end, band.end);  // a step in place asks for less than its maker made
     top = band.memory ? std::max(top, band.top) : top;
     const int64_t kept = std::max<int64_t>(0, band.end - top);
     if (!band.memory || end - top > band.capacity) {
@@ -398,23 +393,14 @@ struct Plan::Impl {
     result = Tensor::empty(buffer(t.output).shape);
     memory = Tensor::empty({std::max<int64_t>(1, arena)}, DType::u8);
     events.clear();
-    threads.clear();
-    for (auto& b : busy) b = 0;
+    for (PlanRow& row : rows) row.seconds = 0;
     for (const Unit& unit : units) {
-      const auto start = Clock::now();
-      if (step(unit.first).op.kind == PlannedOp::batch_norm) {
+      if (step(unit.first).op.kind == PlannedOp::batch_norm)
         run_norm(unit.first);
-      } else if (unit.first == unit.last) {
+      else if (unit.first == unit.last)
         run_rows(unit.first, 0, rows_of(unit.first), [&](int b) { return image(b); });
-      } else {
+      else
         run_strips(unit);
-      }
-      const std::chrono::duration<double> wall = Clock::now() - start;
-      int64_t sum = 0;
-      for (int i = unit.first; i <= unit.last; ++i) sum += busy[size_t(i)];
-      for (int i = unit.first; i <= unit.last; ++i)
-        rows[size_t(i)].seconds =
-            wall.count() * double(busy[size_t(i)]) / double(std::max<int64_t>(1, sum));
     }
     input = memory = {};
     return std::move(result);

@@ -20,12 +20,12 @@ struct PlanRow {
   int strip = -1;  ///< rows with one number are run in strips: all of them on a few rows at a time
   double gflop = 0;    ///< two per multiply-add of the direct algorithm
   double mbytes = 0;   ///< read and written, weights included
-  double seconds = 0;  ///< in the last run; rows of a strip share its time
+  double seconds = 0;  ///< in the last run
 };
 
-/// When a thread was busy with a row, for a timeline.
+/// When a row, or a strip of it, was computed, for a timeline.
 struct PlanEvent {
-  int row, thread;
+  int row;
   std::chrono::steady_clock::time_point begin, end;
 };
 
@@ -36,8 +36,9 @@ struct PlanEvent {
 class Plan {
  public:
   /// `network` maps N x H x W x C to images; it is put into evaluation mode and must not change
-  /// (a plan holds its weights, packed). Throws ErrorId::graph for an operation that plans do not
-  /// know, and what the network throws for a wrong shape.
+  /// (a plan holds its weights, packed, and refers to its norms). Not for two threads at once.
+  /// Throws ErrorId::graph for an operation that plans do not know, and what the network throws for
+  /// a wrong shape.
   Plan(Module& network, const Shape& input);
   ~Plan();
   Plan(Plan&&) noexcept;

@@ -72,9 +72,15 @@ MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor
           "the noise is ", noise.shape(), ", not ", n, "x2");
 
   // Nothing is looked at before all is found: on a GPU that would wait.
-  const auto there = kernels::nearest(from.rows, to.rows);
+  // Where the way back leads from rows of `to` among those of `from`, one product finds both ways.
+  const bool search_back = o.reciprocity || o.stability;
+  const bool both_ways =
+      search_back && o.mode != MatchMode::all && (o.mode == MatchMode::all_all || !o.stability);
+  const auto both = both_ways ? kernels::nearest_both(from.rows, to.rows)
+                              : kernels::NearestBoth{kernels::nearest(from.rows, to.rows), {}};
+  const auto& there = both.forward;
   Tensor ends = to.pixels_of(there.index), back;
-  if (o.reciprocity || o.stability) {
+  if (search_back) {
     Tensor starts = ends;
     if (o.stability) {
       Tensor moves = noise;
@@ -84,8 +90,14 @@ MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor
       }
       starts = kernels::moved_pixels(ends, moves.to(ends.device()), to.height, to.width);
     }
-    const Side home = o.mode == MatchMode::all ? Side(features0, {}, true) : from;
-    back = home.pixels_of(kernels::nearest(kernels::gather_rows(to.all, starts), home.rows).index);
+    if (both_ways) {
+      const Tensor rows = o.mode == MatchMode::all_all ? starts : there.index;
+      back = from.pixels_of(kernels::gather_rows(both.back.reshape({-1, 1}), rows).reshape({-1}));
+    } else {
+      const Side home = o.mode == MatchMode::all ? Side(features0, {}, true) : from;
+      back =
+          home.pixels_of(kernels::nearest(kernels::gather_rows(to.all, starts), home.rows).index);
+    }
   }
 
   const auto read = [](const Tensor& t) { return t.defined() ? t.to(Device::cpu) : t; };

@@ -39,12 +39,13 @@ Tensor extract_features(ResUNet& network, const Tensor& pixels);
 /// the work for a size that comes again is recorded and then started by a single call.
 class FeatureExtractor {
  public:
-  /// `network` must outlive the extractor, and its parameters must not move.
+  /// `network` must outlive the extractor, and its parameters must not
+  /// change: plans and records hold them.
   explicit FeatureExtractor(ResUNet& network) : network_(network) {}
   Tensor operator()(const Tensor& pixels);
   /// On the CPU, the plan of the last photo; null before the first.
   const nn::Plan* plan() const { return plan_ ? &*plan_ : nullptr; }
-  /// From now on plans note when each thread did what (nn::Plan::events).
+  /// From now on plans note what ran when (nn::Plan::events).
   void record_events(bool on) { recording_ = on; }
 
  private:

@@ -65,7 +65,7 @@ class ResUNet::Block : public nn::Module {
 };
 
 Var ResUNet::Level::operator()(const Var& x) const {
-  if (!recompute) return run(x);
+  if (!recompute || !norm->training()) return run(x);
   return recomputed([this](const Var& v) { return run(v); }, x, conv->parameters()[0].var);
 }
 

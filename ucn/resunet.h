@@ -40,7 +40,8 @@ class ResUNet : public nn::Module {
   void set_image_type(DType type) { image_type_ = type; }
 
   /// In training, the tape keeps each level's input and result alone and computes what lies between
-  /// once more: a fraction of the memory for a third more time. Results are the same.
+  /// once more: a fraction of the memory for a third more time. The tape refers to the network,
+  /// which must outlive it.
   void set_recompute(bool on);
 
  private:

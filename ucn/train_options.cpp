@@ -62,7 +62,7 @@ void each_setting(Options& o, F&& f) {
   f("exp_gamma", o.exp_gamma, fraction, decides);
   f("clip", o.clip, not_negative, decides);
   f("precision", o.precision, any, decides);
-  f("recompute", o.recompute, any, may_change);
+  f("recompute", o.recompute, any, decides);  // the order in which passes are added
   f("anomaly", o.anomaly, any, may_change);
   f("checkpoint_every", o.checkpoint_every, positive, may_change);
   f("log_every", o.log_every, positive, may_change);
@@ -118,6 +118,8 @@ void check(const TrainOptions& o) {
   one_of("optimizer", o.optimizer, {"adamw", "adam", "sgd"});
   one_of("precision", o.precision, {"fp32", "tf32", "bf16"});
   one_of("schedule", o.schedule, {"cosine", "exponential", "constant"});
+  require(!o.recompute || o.precision != "bf16", ErrorId::usage, "train",
+          "recompute: images in bf16 cannot be computed again. Hint: --precision tf32");
   std::vector<std::string> models;
   for (const auto& v : resunet_variants()) models.push_back(v.name);
   one_of("model", o.model.model, models);

@@ -31,7 +31,7 @@ struct TrainOptions {
   double exp_gamma = 0.99;          ///< per 2000 steps (exponential)
   double clip = 1;                  ///< largest gradient norm; 0: no limit
   std::string precision = "fp32";   ///< fp32; on a GPU also tf32, bf16 (ucn/precision.h)
-  bool recompute = false;           ///< activations: less memory, more time, the same result
+  bool recompute = false;           ///< activations: less memory, more time
   bool anomaly = false;             ///< check every value of every step for NaN (slow)
 
   int64_t checkpoint_every = 500;  ///< the rest decides nothing about the result

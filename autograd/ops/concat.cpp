@@ -23,7 +23,13 @@ struct Concat {
   }
   static PlannedOp planned(Inputs x) {
     PlannedOp p{PlannedOp::concat, x[0].shape()};
-    for (size_t i = 1; i < x.size(); ++i) p.result[-1] += x[i].dim(-1);
+    for (size_t i = 1; i < x.size(); ++i) {
+      Shape other = x[i].shape(), first = x[0].shape();
+      other[-1] = first[-1] = 0;
+      require(other == first, ErrorId::shape, name, "the parts are ", x[0].shape(), " and ",
+              x[i].shape());
+      p.result[-1] += x[i].dim(-1);
+    }
     return p;
   }
   static Samples samples() {

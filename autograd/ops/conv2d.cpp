@@ -2,6 +2,7 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
 #include "autograd/ops/rounded.h"
+#include "tensor/kernels/conv2d/check.h"
 #include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/kernels/reduce/reduce.h"
 
@@ -35,6 +36,9 @@ struct Conv2d {
   }
   PlannedOp planned(Inputs x) const {
     PlannedOp p{PlannedOp::conv2d, kernels::conv2d_shape(x[0].shape(), x[1].shape(), g)};
+    kernels::check_epilogue(name, x[0],
+                            {bias ? x[2] : Tensor(), residual ? x[bias ? 3 : 2] : Tensor(), relu},
+                            p.result);
     p.geometry = g;
     p.bias = bias;
     p.residual = residual;

@@ -3,6 +3,7 @@
 #include "autograd/op.h"
 #include "autograd/ops.h"
 #include "autograd/ops/rounded.h"
+#include "tensor/kernels/conv2d/check.h"
 #include "tensor/kernels/conv2d/conv2d.h"
 #include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/kernels/reduce/reduce.h"
@@ -48,6 +49,7 @@ struct ConvTranspose2d {
   }
   PlannedOp planned(Inputs in) const {
     PlannedOp p{PlannedOp::conv_transpose2d, result(in)};
+    kernels::check_epilogue(name, in[0], {bias ? in[2] : Tensor(), {}, relu}, p.result);
     p.geometry = g;
     p.bias = bias;
     p.relu_after = relu;

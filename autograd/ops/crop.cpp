@@ -15,6 +15,8 @@ struct Crop {
     return {kernels::uncrop(dy, s.shape(0)[1], s.shape(0)[2])};
   }
   PlannedOp planned(Inputs x) const {
+    require(x[0].rank() == 4 && height <= x[0].dim(1) && width <= x[0].dim(2), ErrorId::shape, name,
+            height, "x", width, " does not fit into ", x[0].shape());
     return {PlannedOp::crop, {x[0].dim(0), height, width, x[0].dim(3)}};
   }
   static Samples samples() {

@@ -73,13 +73,36 @@ TEST_CASE("a plan equals the network where large results pass in strips") {
   Network u(u_shape);
   const Shape shape{1, 402, 333, 8};
   check_equal(u, shape);
-  check_equal(u, {2, 301, 250, 8});
-  const Plan plan(u, shape);
+  check_equal(u, {1, 700, 1003, 8});  // four strips and more, the last one short
+  check_equal(u, {2, 301, 1000, 8});
+  // A value that is changed in place while it passes, and read around its place.
+  Network l2([](Network& net, const Var& x) { return (*net.conv)(l2_normalize((*net.conv)(x))); });
+  check_equal(l2, {1, 1500, 803, 8});
+  Plan plan(u, shape);
   int strips = 0;
   for (const PlanRow& row : plan.rows()) strips += row.strip >= 0;
   CHECK(strips >= 4);
   const int64_t image = 402 * 333 * 8 * 4;
-  CHECK(plan.arena_bytes() < 3 * image);  // stored one by one they are eight
+  plan.record_events(true);
+  plan(picture(shape));
+  const size_t once = plan.rows().size();
+  Plan tall(u, {1, 1500, 803, 8});
+  tall.record_events(true);
+  tall(picture({1, 1500, 803, 8}));
+  CHECK(plan.events().size() >= once);
+  CHECK(tall.events().size() >= 3 * once);  // so there were strips
+  CHECK(plan.arena_bytes() < 3 * image);    // stored one by one they are eight
+}
+
+TEST_CASE("a plan normalises rows wherever they come from") {
+  Network input([](Network&, const Var& x) { return l2_normalize(x); });
+  Network twice([](Network& net, const Var& x) {
+    const Var y = (*net.conv)(x);
+    return (*net.join)(concat({l2_normalize(y), y}));
+  });
+  Network again(
+      [](Network& net, const Var& x) { return l2_normalize(l2_normalize((*net.conv)(x))); });
+  for (Network* net : {&input, &twice, &again}) check_equal(*net, {1, 9, 14, 8});
 }
 
 TEST_CASE("a plan normalises by the image's own moments where the network does") {
@@ -92,7 +115,7 @@ TEST_CASE("a plan normalises by the image's own moments where the network does")
 TEST_CASE("the bits of a plan are equal at 1, 2 and 5 threads") {
   const int before = num_threads();
   Network u(u_shape);
-  const Tensor x = picture({1, 300, 333, 8});
+  const Tensor x = picture({1, 700, 1003, 8});
   Plan plan(u, x.shape());
   set_num_threads(1);
   const Tensor y = plan(x);
@@ -142,6 +165,13 @@ TEST_CASE("what a plan cannot do is named") {
               return relu(Var(picture({1, 4, 4, 8})));
             },
             {1, 4, 4, 8}) == "relu: a plan knows only values that come from the network's input");
+  CHECK(message([](Network& n, const Var& x) { return (*n.join)(crop((*n.conv)(x), 5, 4)); },
+                {1, 4, 4, 8}) == "crop: 5x4 does not fit into 1x4x4x8");
+  CHECK(message(
+            [](Network& n, const Var& x) {
+              return (*n.join)(concat({x, (*n.up)(x)}));
+            },
+            {1, 4, 4, 8}) == "concat: the parts are 1x4x4x8 and 1x9x9x8");
   Network net(block);
   Plan plan(net, {1, 4, 4, 8});
   CHECK_THROWS_WITH_AS(plan(picture({1, 4, 5, 8})),

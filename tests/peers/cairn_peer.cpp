@@ -36,7 +36,7 @@ void serve(const F& run) {
     const auto start = std::chrono::steady_clock::now();
     run();
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-    std::printf("%.9f\n", time.count());
+    std::printf("seconds %.9f\n", time.count());
     std::fflush(stdout);
   }
 }

@@ -2,10 +2,10 @@
 """Cairn beside its peers on the CPU, in one run: `make bench-peers`.
 
 Every contender is a process that runs the same thing when it is told to, with the same weights and
-inputs; they take turns, so that a machine whose speed drifts drifts for all. A row is a contender:
-median seconds, the ratio to ours (above 1: ours is faster; median of the ratios within each turn), the
-most memory that its process held, its time from start to first result, its share of the machine's
-limit. Where a peer cannot be had, or gives another result, the row says so.
+inputs; each peer takes turns with ours, so that a machine whose speed drifts drifts for both. A row is a
+contender: median time, the ratio to ours (above 1: ours is faster; median of the ratios within each
+turn), the most memory that its process held, its time from start to first result, its share of the
+machine's limit. Where a peer cannot be had, or gives another result, the row says so.
 
     cpu_peers.py PEER_PYTHON CAIRN_PEER [--only TEXT] [--repeat N] [--json FILE]
 """
@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 MODELS, SIZES = ("ResUNetBN2F", "ResUNetBN2D2"), ((240, 320), (480, 640), (1200, 1600))
 NETWORKS = ("torch eager", "torch channels last", "torch jit", "torch compile",
             "torch compile, channels last", "onnxruntime", "openvino")
+LARGE = ("torch channels last", "onnxruntime", "openvino")  # where others would take minutes
 GFLOP = {"ResUNetBN2F": 58.8, "ResUNetBN2D2": 358.7}  # at 480x640; others by their pixels
 
 
@@ -48,10 +49,11 @@ class Contender:
             self.process.stdin.write("go\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
-            while line and not line[0].isdigit():  # what a library prints
+            while line and not line.startswith("seconds "):  # what a library prints
                 line = self.process.stdout.readline()
-            self.times.append(float(line))
-        except (OSError, ValueError):
+            self.times.append(float(line.split()[1]))
+        except (OSError, ValueError, IndexError):
+            self.process.kill()
             self.process.wait()
             self.log.seek(0)
             said = self.log.read().strip().splitlines()
@@ -65,33 +67,57 @@ class Contender:
         self.process.wait()
 
 
-def compete(title, commands, threads, repeat, gflop, limit, agree, report):
-    """commands: name and command, ours first. agree(name): None, or how its result differs."""
+def compete(title, ours, peers, threads, repeat, gflop, limit, agree, report):
+    """ours: a command; peers: names and commands, each of which takes turns with ours, so that at most
+    two processes hold memory. agree(name): None, or how its result differs from ours."""
     print(f"\n{title}, {threads} thread{'s' if threads > 1 else ''}")
-    contenders = []
-    for name, command in commands:  # one after the other, so that the first results can be timed
-        contenders.append(Contender(name, command, threads))
-    for _ in range(repeat):
-        for c in contenders:
-            c.turn()
-    for c in contenders:
-        c.finish()
-    ours = contenders[0]
-    for c in contenders:
-        row = {"title": title, "threads": threads, "name": c.name, "note": c.error}
-        if not c.error:
-            row["note"] = agree(c.name) if c is not ours else None
-            row["seconds"] = statistics.median(c.times)
-            row["ratio"] = statistics.median(p / o for p, o in zip(c.times, ours.times))
-            row["peak_bytes"], row["first_seconds"] = c.peak, c.first
-            row["limit_share"] = gflop / row["seconds"] / limit[threads] if gflop else None
-            share = f"{100 * row['limit_share']:5.0f} %" if gflop else ""
-            print(f"  {c.name:<30} {1e3 * row['seconds']:9.1f} ms {row['ratio']:6.2f} "
-                  f"{c.peak / 2**20:7.0f} MiB  first after {c.first:6.2f} s {share} {row['note'] or ''}",
-                  flush=True)
-        else:
+
+    def row(c, note, ratio):
+        r = {"title": title, "threads": threads, "name": c.name, "note": note}
+        if c.error:
             print(f"  {c.name:<30} {'-':>12}  {c.error}", flush=True)
-        report.append(row)
+        else:
+            r.update(seconds=statistics.median(c.times), ratio=ratio, peak_bytes=c.peak,
+                     first_seconds=c.first)
+            share = gflop / r["seconds"] / limit[threads]
+            print(f"  {c.name:<30} {1e3 * r['seconds']:9.1f} ms {ratio:6.2f} {c.peak / 2**20:7.0f} MiB"
+                  f"  first after {c.first:6.2f} s {100 * share:5.0f} %  {note or ''}", flush=True)
+        report.append(r)
+
+    for name, command in peers:
+        pair = [Contender("cairn", ours, threads), Contender(name, command, threads)]
+        for _ in range(repeat):
+            for c in pair:
+                c.turn()
+        for c in pair:
+            c.finish()
+        if name == peers[0][0]:
+            row(pair[0], pair[0].error, 1)
+        if pair[0].error or pair[1].error:
+            row(pair[1], pair[1].error, 0)
+            continue
+        try:
+            note = agree(name)
+        except (OSError, ValueError) as e:
+            note = f"its result cannot be read: {e}"
+        row(pair[1], note, statistics.median(p / o for o, p in zip(pair[0].times, pair[1].times)))
+
+
+def folder_size(path):
+    return sum(f.stat().st_size for f in Path(path).rglob("*") if f.is_file())
+
+
+def sizes(python, ours):
+    """On disk: our programs are whole; a peer is the folders of its packages."""
+    programs = Path(ours).resolve().parents[2] / "bin"
+    mine = {n: (programs / n).stat().st_size for n in ("match", "train") if (programs / n).exists()}
+    print("\nsize on disk: " + ", ".join(f"bin/{n} {b / 1e6:.1f} MB" for n, b in mine.items()))
+    site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
+                          capture_output=True, text=True, check=True).stdout.strip()
+    for name, parts in (("torch", ("torch", "nvidia", "triton")), ("onnxruntime", ("onnxruntime",)),
+                        ("openvino", ("openvino",)), ("faiss", ("faiss", "faiss_cpu.libs"))):
+        size = sum(folder_size(Path(site) / p) for p in parts)
+        print(f"  {name:<12} {size / 1e6:8.0f} MB")
 
 
 def main():
@@ -123,11 +149,12 @@ def main():
         def run(title, ours, peers, t, gflop, result, agree):
             if a.only not in title:
                 return
-            commands = [("cairn", [a.ours, *ours, file(result("cairn"))] if result else [a.ours, *ours])]
+            tail = [file(result("cairn"))] if result else []
+            commands = []
             for name in peers:
-                tail = [file(result(name))] if result else []
-                commands.append((name, [*worker, ours[0], name, *ours[1:], *tail, str(t)]))
-            compete(title, commands, t, a.repeat, gflop, limit, agree, report)
+                end = [file(result(name))] if result else []
+                commands.append((name, [*worker, ours[0], name, *ours[1:], *end, str(t)]))
+            compete(title, [a.ours, *ours, *tail], commands, t, a.repeat, gflop, limit, agree, report)
 
         for model in MODELS:
             for h, w in SIZES:
@@ -149,7 +176,8 @@ def main():
                     worst = float(np.abs(x - y).max())
                     return f"differs by {worst:.1e}" if not worst <= 1e-4 else None
                 for t in threads:
-                    run(title, ["forward", weights, image, str(h), str(w)], NETWORKS, t,
+                    run(title, ["forward", weights, image, str(h), str(w)],
+                        NETWORKS if h * w <= 480 * 640 else LARGE, t,
                         GFLOP[model] * h * w / (480 * 640), result, agree)
         for model, h, w in ((m, *s) for m in MODELS for s in ((128, 128), (240, 320))):
             for t in threads[:1]:
@@ -173,6 +201,7 @@ def main():
             for t in threads:
                 run(title, ["nearest", str(q), str(d), "64", file("q"), file("d")],
                     ("torch product", "faiss"), t, 2e-9 * q * d * 64, found, same)
+    sizes(a.python, a.ours)
     if a.json:
         Path(a.json).write_text(json.dumps({"limit": limit, "rows": report}, indent=1) + "\n")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A peer's side of cpu_peers.py: runs one thing once for each line that comes in and prints the seconds.
+"""A peer's side of cpu_peers.py: runs one thing once for each line that comes in and prints "seconds N".
 
     cpu_worker.py forward MODE WEIGHTS IMAGE HEIGHT WIDTH FEATURES THREADS
     cpu_worker.py step MODE MODEL HEIGHT WIDTH THREADS
@@ -140,7 +140,7 @@ def main():
     for _ in sys.stdin:
         begin = time.perf_counter()
         result = run()
-        print(f"{time.perf_counter() - begin:.9f}", flush=True)
+        print(f"seconds {time.perf_counter() - begin:.9f}", flush=True)
     if what == "forward":
         result[0].transpose(1, 2, 0).tofile(args[5])
     elif what == "nearest":

@@ -42,6 +42,9 @@ inline std::vector<Case> cases() {
     all.push_back({{1, 3, width, 4}, {6, 3, 3, 4}, same});
   all.push_back({{1, 6, 11, 5}, {4, 3, 2, 5}, {{1, 2}, {2, 0}, {2, 1}}});  // axes that differ
   all.push_back({{1, 11, 6, 5}, {4, 2, 3, 5}, {{3, 1}, {0, 2}, {1, 2}}});
+  for (const Shape& kernel : {Shape{1, 1}, {2, 1}})  // rows apart, columns side by side
+    all.push_back({{1, 5, 3, 4}, {3, kernel[0], kernel[1], 4}, {{2, 1}, {0, 0}, {1, 1}}});
+  all.push_back({{1, 19, 14, 3}, {4, 6, 6, 3}, {{2, 2}, {0, 0}, {1, 1}}});  // phases of 3x3 taps
   all.push_back({{1, 3, 3, 2}, {3, 7, 7, 2}, {{1, 1}, {2, 2}, {1, 1}}});  // kernel beyond the image
   all.push_back({{1, 2, 2, 2}, {3, 5, 5, 2}, {{1, 1}, {0, 0}, {1, 1}}});  // and no result at all
   all.push_back({{0, 5, 5, 2}, {3, 3, 3, 2}, same});                      // an empty batch

@@ -14,6 +14,11 @@ void check_same(const Tensor& queries, const Tensor& database) {
   CHECK(same_bits(fast.index, plain.index));
   CHECK(difference(fast.distance, plain.distance) == 0);
   CHECK(difference(fast.second, plain.second) == 0);
+  // The same product read down its columns.
+  const auto both = kernels::nearest_both(queries, database);
+  CHECK(same_bits(both.forward.index, plain.index));
+  CHECK(difference(both.forward.distance, plain.distance) == 0);
+  CHECK(same_bits(both.back, kernels::reference::nearest(database, queries).index));
 }
 
 }  // namespace
@@ -35,6 +40,7 @@ TEST_CASE("nearest: index, distance and second are those of the plain search") {
 TEST_CASE("nearest: a database of several slabs") {
   each_simd_target([] {
     check_same(normal({5, 16}, DType::f32, 1), normal({40000, 16}, DType::f32, 2));
+    check_same(normal({700, 16}, DType::f32, 1), normal({20000, 16}, DType::f32, 2));
   });
 }
 
@@ -68,12 +74,26 @@ TEST_CASE("nearest: rows that the expanded product cannot tell apart are told ap
   });
 }
 
+TEST_CASE("nearest: rows of unlike lengths") {
+  const auto scaled = [](int64_t rows, double scale, uint64_t seed) {
+    Random random(seed);
+    return random_normal({rows, 16}, random, 0, scale);
+  };
+  check_same(scaled(3000, 0.01, 1), scaled(500, 100, 2));
+  check_same(scaled(500, 100, 3), scaled(3000, 0.01, 4));
+}
+
 TEST_CASE("nearest: NaN never wins, and is not hidden when there is nothing else") {
   each_simd_target([] {
     Tensor database = normal({50, 8}, DType::f32, 6);
     database.data<float>()[3] = NAN;
     const Tensor queries = normal({4, 8}, DType::f32, 7);
     check_same(queries, database);
+    Tensor some = normal({300, 8}, DType::f32, 8);
+    some.data<float>()[5] = NAN;  // in the first query
+    const Tensor others = normal({200, 8}, DType::f32, 9);
+    CHECK(same_bits(kernels::nearest_both(some, others).back,
+                    kernels::reference::nearest(others, some).index));
     const auto found = kernels::nearest(Tensor::full({1, 8}, NAN), database);
     CHECK(found.index.data<int64_t>()[0] == 0);
     CHECK(std::isnan(found.distance.item()));
@@ -92,6 +112,7 @@ TEST_CASE("nearest: equal bits at any thread count") {
                database = normal({9000, 32}, DType::f32, 9);
   CHECK(same_at_any_thread_count([&] { return kernels::nearest(queries, database).index; }));
   CHECK(same_at_any_thread_count([&] { return kernels::nearest(queries, database).second; }));
+  CHECK(same_at_any_thread_count([&] { return kernels::nearest_both(queries, database).back; }));
 }
 
 TEST_CASE("nearest: names the shapes that do not fit") {

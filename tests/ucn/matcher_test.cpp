@@ -280,3 +280,56 @@ TEST_CASE("moves and positions that do not fit are refused") {
   const Tensor four = Tensor::zeros({4, 2}, DType::f64), three = Tensor::zeros({3, 2}, DType::f64);
   CHECK_THROWS_AS(hit_ratios(f, f, four, three), Error);
 }
+
+TEST_CASE("both ways from one product are the two searches, in every mode") {
+  const Tensor f0 = random_features(20, 24, 5), f1 = random_features(18, 28, 6);
+  std::vector<int64_t> xy0, xy1;
+  Random random(7);
+  for (int i = 0; i < 40; ++i) {
+    xy0.insert(xy0.end(), {random.below(24), random.below(20)});
+    xy1.insert(xy1.end(), {random.below(28), random.below(18)});
+  }
+  const Tensor kp0 = keypoints(xy0), kp1 = keypoints(xy1);
+  /// The index of the pixel, among `pixels`, whose feature is nearest.
+  const auto nearest_pixel = [](Tensor f, int64_t x, int64_t y, Tensor g, const Tensor& pixels) {
+    double best = INFINITY;
+    int64_t found = 0;
+    for (int64_t k = 0; k < pixels.dim(0); ++k) {
+      const int64_t* p = pixels.data<int64_t>() + 2 * k;
+      double d = 0;
+      for (int64_t c = 0; c < C; ++c)
+        d += std::pow(double(at(f, x, y)[c]) - at(g, p[0], p[1])[c], 2);
+      if (d < best) best = d, found = k;
+    }
+    return std::pair(pixels.data<int64_t>()[2 * found], pixels.data<int64_t>()[2 * found + 1]);
+  };
+  const auto all_of = [](int64_t height, int64_t width) {
+    std::vector<int64_t> xy;
+    for (int64_t y = 0; y < height; ++y)
+      for (int64_t x = 0; x < width; ++x) xy.insert(xy.end(), {x, y});
+    return keypoints(xy);
+  };
+  const Tensor all0 = all_of(20, 24), all1 = all_of(18, 28);
+  for (const MatchMode mode : {MatchMode::keypoints, MatchMode::all, MatchMode::all_all})
+    for (const bool stability : {false, true}) {
+      const Tensor& from = mode == MatchMode::all_all ? all0 : kp0;
+      const Tensor& to = mode == MatchMode::keypoints ? kp1 : all1;
+      const Tensor& home = mode == MatchMode::keypoints ? kp0 : all0;
+      Tensor noise = Tensor::empty({from.dim(0), 2}, DType::i64);
+      for (int64_t& v : noise.span<int64_t>()) v = random.chance(0.5) ? 1 : -1;
+      const auto result =
+          match(f0, f1, kp0, kp1, {.mode = mode, .stability = stability}, random, noise);
+      REQUIRE(int64_t(result.matches.size()) == from.dim(0));
+      for (int64_t k = 0; k < from.dim(0); ++k) {
+        const int64_t *s = from.data<int64_t>() + 2 * k, *n = noise.data<int64_t>() + 2 * k;
+        const auto [x1, y1] = nearest_pixel(f0, s[0], s[1], f1, to);
+        const int64_t sx = stability ? std::clamp<int64_t>(x1 + n[0], 0, 27) : x1;
+        const int64_t sy = stability ? std::clamp<int64_t>(y1 + n[1], 0, 17) : y1;
+        const auto [bx, by] = nearest_pixel(f1, sx, sy, f0, home);
+        const Match& m = result.matches[size_t(k)];
+        CHECK(m.x1 == x1);
+        CHECK(m.y1 == y1);
+        CHECK(m.kept == (std::hypot(double(bx - s[0]), double(by - s[1])) < 4));
+      }
+    }
+}

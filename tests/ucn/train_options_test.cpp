@@ -66,6 +66,7 @@ TEST_CASE("a setting that makes no sense is refused by name") {
   CHECK(error("{\"schedule\": \"step\"}") ==
         "usage: train: schedule is 'step', not one of cosine, exponential, constant");
   CHECK(has(error("{\"model\": \"VGG\"}"), "model is 'VGG', not one of ResUNetBN2, "));
+  CHECK(has(error("{\"recompute\": true, \"precision\": \"bf16\"}"), "recompute: images in bf16"));
   TrainOptions o;
   o.lr = NAN;
   CHECK(full_error_of([&] { check(o); }) == "usage: train: lr must be positive, not nan");

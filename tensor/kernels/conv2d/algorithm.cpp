@@ -22,7 +22,7 @@ ConvAlgorithm from_environment() {
   const char* text = std::getenv("CAIRN_CONV");
   if (!text || !*text) return ConvAlgorithm::automatic;
   for (const auto& a : algorithms)
-    if (text == a.name) return a.algorithm;
+    if (text == a.name && a.algorithm != ConvAlgorithm::winograd_up) return a.algorithm;
   throw Error(ErrorId::argument, "conv2d",
               cat("CAIRN_CONV is '", text, "'; there is auto, direct, winograd2, winograd4"));
 }
@@ -48,7 +48,11 @@ constexpr int64_t finish = 3;
 }  // namespace
 
 std::string_view name(ConvAlgorithm algorithm) { return algorithms[int(algorithm)].name; }
-void set_conv_algorithm(ConvAlgorithm algorithm) { current() = algorithm; }
+void set_conv_algorithm(ConvAlgorithm algorithm) {
+  require(algorithm != ConvAlgorithm::winograd_up, ErrorId::argument, "conv2d",
+          "winograd_up is for transposed convolutions; they take it with winograd2 and winograd4");
+  current() = algorithm;
+}
 ConvAlgorithm conv_algorithm() { return current(); }
 
 namespace {

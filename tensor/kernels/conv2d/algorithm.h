@@ -16,10 +16,10 @@ enum class ConvAlgorithm {
 };
 std::string_view name(ConvAlgorithm algorithm);
 
-/// What convolutions use from now on; other kernels than 3x3 with stride 1 are always direct, but
-/// for transposed ones of stride 2, which take winograd_up where Winograd is asked for. Default:
-/// the environment variable CAIRN_CONV (auto, direct, winograd2 or winograd4), else automatic.
-/// Throws ErrorId::argument when the variable says something else.
+/// What 3x3 convolutions of stride 1 use from now on (transposed ones of stride 2 use winograd_up
+/// with winograd2 and winograd4); others are direct. Default: the environment variable CAIRN_CONV
+/// (auto, direct, winograd2 or winograd4), else automatic. Throws ErrorId::argument for
+/// winograd_up, and when the variable says something else.
 void set_conv_algorithm(ConvAlgorithm algorithm);
 ConvAlgorithm conv_algorithm();
 

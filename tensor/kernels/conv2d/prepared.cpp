@@ -146,11 +146,14 @@ PreparedConv<T> PreparedConv<T>::transposed(const Conv2dExtents& e, const Conv2d
 template <class T>
 void PreparedConv<T>::run(std::span<const Image<const T>> x, const Image<T>& y,
                           const ImageEpilogue<T>& epilogue, int64_t begin, int64_t end) const {
+  require(begin % row_multiple() == 0, ErrorId::argument, "conv2d", "row ", begin,
+          " does not begin a tile of ", row_multiple(), " rows");
   for (const Part& part : parts_) {
     const int64_t first = count_below(begin, part.phase[0], step_[0]);
     Windows<T> windows = part.windows;
     windows.sources.assign(x.begin(), x.end());
     windows.rows = count_below(end, part.phase[0], step_[0]) - first;
+    if (windows.rows == 0) continue;
     for (int64_t& tap : windows.tap[0]) tap += part.seen_from(first);
     // A tile may see more rows than its results need, and they may not be there: zeros serve.
     if (!windows.tap[0].empty())
@@ -170,9 +173,9 @@ void PreparedConv<T>::run(std::span<const Image<const T>> x, const Image<T>& y,
       winograd(part.algorithm, windows, part.weights.data(), outputs_, pixels);
       continue;
     }
-    if (step_[1] == 1 && y.row == windows.columns * y.pixel &&
+    if (pixels.row == windows.columns * pixels.pixel &&
         (windows.batch == 1 ||
-         (y.image == windows.rows * y.row && (!residual.x || residual.image == y.image))))
+         (y.image == windows.rows * pixels.row && (!residual.x || residual.image == y.image))))
       join_rows(windows);
     correlate(windows, part.weights.data(), outputs_, pixels);
   }

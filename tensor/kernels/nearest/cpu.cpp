@@ -4,6 +4,10 @@
 // block of queries meets all panels of a slab. A score above the query's threshold enters its short
 // list; the threshold is the second best score less what rounding may have hidden. The short list
 // is then judged by exact distances.
+//
+// The other direction reads the same scores down the columns: for each row of the database and each
+// group of queries only the best score ab - |a|^2 / 2 is kept. Groups whose best lies within
+// rounding of the best of all are then searched by exact distances.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tensor/kernels/nearest/cpu.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -54,8 +58,10 @@ struct Table {
   /// -|row|^2 / 2; absent rows are zeros that start from minus infinity.
   void (*pack)(int64_t rows, int64_t c, const T* x, const T* squares, T* panel, T* start);
   /// Offers the rows of one panel, whose first is `row`, to `count` queries packed as [c][block].
+  /// If `column` is not null, raises its panel_rows values to the best of score -
+  /// half_square[query].
   void (*scan)(int64_t c, const T* block, const T* panel, const T* start, int64_t row,
-               int64_t count, ShortList<T>* lists);
+               int64_t count, ShortList<T>* lists, const T* half_square, T* column);
   T (*square)(int64_t c, const T* x);
 };
 
@@ -86,7 +92,7 @@ void pack(int64_t rows, int64_t c, const T* x, const T* squares, T* panel, T* st
 
 template <class T>
 void scan(int64_t c, const T* block, const T* panel, const T* start, int64_t row, int64_t count,
-          ShortList<T>* lists) {
+          ShortList<T>* lists, const T* half_square, T* column) {
   const hn::ScalableTag<T> d;
   using V = hn::VFromD<decltype(d)>;
   const int64_t lanes = int64_t(hn::Lanes(d));
@@ -107,6 +113,22 @@ void scan(int64_t c, const T* block, const T* panel, const T* start, int64_t row
       s1[i] = hn::MulAdd(a, b1, s1[i]);
       s2[i] = hn::MulAdd(a, b2, s2[i]);
     }
+  }
+  if (column) {
+    V best0 = hn::LoadU(d, column), best1 = hn::LoadU(d, column + lanes);
+    V best2 = hn::LoadU(d, column + 2 * lanes);
+    HWY_UNROLL(8)
+    for (int i = 0; i < queries_at_once; ++i) {
+      if (i >= count) break;
+      const V half = hn::Set(d, half_square[i]);
+      const V v0 = hn::Sub(s0[i], half), v1 = hn::Sub(s1[i], half), v2 = hn::Sub(s2[i], half);
+      best0 = hn::IfThenElse(hn::Gt(v0, best0), v0, best0);  // which no NaN passes
+      best1 = hn::IfThenElse(hn::Gt(v1, best1), v1, best1);
+      best2 = hn::IfThenElse(hn::Gt(v2, best2), v2, best2);
+    }
+    hn::StoreU(best0, d, column);
+    hn::StoreU(best1, d, column + lanes);
+    hn::StoreU(best2, d, column + 2 * lanes);
   }
   HWY_UNROLL(8)
   for (int i = 0; i < queries_at_once; ++i) {
@@ -159,18 +181,28 @@ std::vector<T> squared_norms(const Table<T>& kernels, const T* x, int64_t rows, 
   return squares;
 }
 
+template <class T>
+double exact_distance(const T* a, const T* b, int64_t c) {
+  double sum = 0;
+  for (int64_t j = 0; j < c; ++j) {
+    const double off = double(a[j]) - double(b[j]);
+    sum += off * off;
+  }
+  return sum;
+}
+
+/// Twice the rounding error that a score of a row of this squared norm may have.
+template <class T>
+T margin_of(T square, T longest_square, int64_t c) {
+  const T size = std::sqrt(square * longest_square) + longest_square;
+  return T(c + 2) * std::numeric_limits<T>::epsilon() * size;
+}
+
 /// Judges the short list by exact distances; fills the query's three results.
 template <class T>
 void judge(const ShortList<T>& list, const T* query, const T* database, int64_t c, int64_t& index,
            T& distance, T& second) {
-  const auto exact = [&](int64_t row) {
-    double sum = 0;
-    for (int64_t j = 0; j < c; ++j) {
-      const double off = double(query[j]) - double(database[row * c + j]);
-      sum += off * off;
-    }
-    return sum;
-  };
+  const auto exact = [&](int64_t row) { return exact_distance(query, database + row * c, c); };
   double best = std::numeric_limits<double>::infinity(), next = best;
   index = -1;
   for (int i = 0; i < list.count; ++i) {
@@ -192,8 +224,56 @@ void judge(const ShortList<T>& list, const T* query, const T* database, int64_t 
   second = T(next);
 }
 
+constexpr int64_t query_group = 128;  // whose best scores are kept together, going back
+constexpr int most_groups = 4;        // that are searched for one row
+
+/// The nearest query of one row of the database, from the best score of each group.
 template <class T>
-void search(const Tensor& queries, const Tensor& database, Nearest& found) {
+int64_t judge_column(const T* best_of_group, int64_t stride, int64_t groups, T margin, const T* row,
+                     const T* queries, int64_t count, int64_t c) {
+  // The best groups, among equals the first ones.
+  T score[most_groups];
+  int64_t group[most_groups];
+  int found = 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    const T s = best_of_group[g * stride];
+    if (found == most_groups && !(s > score[found - 1])) continue;
+    int at = found < most_groups ? found++ : most_groups - 1;
+    for (; at > 0 && score[at - 1] < s; --at) {
+      score[at] = score[at - 1];
+      group[at] = group[at - 1];
+    }
+    score[at] = s;
+    group[at] = g;
+  }
+  double least = std::numeric_limits<double>::infinity();
+  int64_t index = 0;  // if every distance is NaN or infinite
+  for (int k = 0; k < found; ++k) {
+    if (score[k] < score[0] - margin) break;  // not so if the margin is NaN
+    for (int64_t i = group[k] * query_group; i < std::min(count, (group[k] + 1) * query_group);
+         ++i) {
+      const double d = exact_distance(row, queries + i * c, c);
+      if (d < least || (d == least && i < index)) {
+        least = d;
+        index = i;
+      }
+    }
+  }
+  return index;
+}
+
+/// The largest that is not NaN.
+template <class T>
+T largest(const std::vector<T>& values) {
+  T most = 0;
+  for (T v : values)
+    if (v > most) most = v;
+  return most;
+}
+
+/// `back`: the other direction too, or null.
+template <class T>
+void search(const Tensor& queries, const Tensor& database, Nearest& found, int64_t* back) {
   const int64_t q = queries.dim(0), n = database.dim(0), c = queries.dim(1);
   const T *pa = queries.data<T>(), *pb = database.data<T>();
   const Table<T> kernels = table<T>();
@@ -201,12 +281,9 @@ void search(const Tensor& queries, const Tensor& database, Nearest& found) {
 
   const std::vector<T> a2 = squared_norms(kernels, pa, q, c);
   const std::vector<T> b2 = squared_norms(kernels, pb, n, c);
-  const T longest2 = *std::ranges::max_element(b2);
+  const T longest2 = largest(b2), longest_a2 = largest(a2);
   std::vector<ShortList<T>> lists(static_cast<size_t>(q));
-  for (int64_t i = 0; i < q; ++i) {
-    const T size = std::sqrt(a2[size_t(i)] * longest2) + longest2;
-    lists[size_t(i)].margin = T(c + 2) * std::numeric_limits<T>::epsilon() * size;
-  }
+  for (int64_t i = 0; i < q; ++i) lists[size_t(i)].margin = margin_of(a2[size_t(i)], longest2, c);
 
   const int64_t blocks = num_chunks(q, block);
   std::vector<T> packed(static_cast<size_t>(blocks * block * c));
@@ -218,9 +295,17 @@ void search(const Tensor& queries, const Tensor& database, Nearest& found) {
 
   constexpr int64_t slab_bytes = 1 << 20;
   const int64_t panel_size = (c + 1) * width;  // the panel and its starting values
+  const int64_t groups = back ? num_chunks(q, query_group) : 0;
+  const int64_t
+      panel_bytes =  // going back, a slab's scores of groups take at most 32 times as much
+      std::max(panel_size, groups * width / 32) * int64_t(sizeof(T));
   const int64_t slab_panels =
-      std::clamp<int64_t>(slab_bytes / (panel_size * int64_t(sizeof(T))), 1, num_chunks(n, width));
+      std::clamp<int64_t>(slab_bytes / panel_bytes, 1, num_chunks(n, width));
   std::vector<T> slab(static_cast<size_t>(slab_panels * panel_size));
+  const int64_t slab_rows = slab_panels * width;
+  std::vector<T> half_squares, columns(static_cast<size_t>(groups * slab_rows));  // group by row
+  for (T square : a2)
+    if (back) half_squares.push_back(square / 2);
   for (int64_t first = 0; first < n; first += slab_panels * width) {
     const int64_t panels = std::min(slab_panels, num_chunks(n - first, width));
     parallel_for(panels, std::max<int64_t>(1, 16384 / panel_size), [&](int64_t begin, int64_t end) {
@@ -231,13 +316,25 @@ void search(const Tensor& queries, const Tensor& database, Nearest& found) {
       }
     });
     // 64 queries at a time: they, their lists and one panel share the first-level cache.
-    parallel_for(blocks, 64 / block, [&](int64_t begin, int64_t end) {
+    parallel_for(blocks, (back ? query_group : 64) / block, [&](int64_t begin, int64_t end) {
+      T* const column = back ? columns.data() + begin * block / query_group * slab_rows : nullptr;
+      if (back) std::fill_n(column, slab_rows, -std::numeric_limits<T>::infinity());
       for (int64_t p = 0; p < panels; ++p) {
         const T* panel = slab.data() + p * panel_size;
         for (int64_t b = begin; b < end; ++b)
           kernels.scan(c, packed.data() + b * block * c, panel + width, panel, first + p * width,
-                       std::min(block, q - b * block), lists.data() + b * block);
+                       std::min(block, q - b * block), lists.data() + b * block,
+                       back ? half_squares.data() + b * block : nullptr,
+                       back ? column + p * width : nullptr);
       }
+    });
+    const int64_t rows = back ? std::min(slab_rows, n - first) : 0;
+    parallel_for(rows, 64, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        back[first + r] = judge_column(columns.data() + r, slab_rows, groups,
+                                       margin_of(b2[size_t(first + r)], longest_a2, c) +
+                                           margin_of(T(0), b2[size_t(first + r)], c),
+                                       pb + (first + r) * c, pa, q, c);
     });
   }
 
@@ -251,7 +348,10 @@ void search(const Tensor& queries, const Tensor& database, Nearest& found) {
 
 }  // namespace
 
-Nearest nearest(const Tensor& queries, const Tensor& database) {
+namespace {
+
+/// `back` undefined: one direction alone.
+Nearest find(const Tensor& queries, const Tensor& database, Tensor back) {
   require(queries.rank() == 2 && database.rank() == 2 && queries.dim(1) == database.dim(1),
           ErrorId::shape, "nearest", "the queries are ", queries.shape(), " and the database ",
           database.shape(), "; both must be matrices with equally long rows");
@@ -265,9 +365,22 @@ Nearest nearest(const Tensor& queries, const Tensor& database) {
   Nearest found{full(-1, DType::i64), full(infinity, queries.dtype()),
                 full(infinity, queries.dtype())};
   dispatch_float(queries.dtype(), "nearest", [&]<class T>() {
-    if (q > 0 && database.dim(0) > 0) search<T>(queries, database, found);
+    if (q > 0 && database.dim(0) > 0)
+      search<T>(queries, database, found, back.defined() ? back.data<int64_t>() : nullptr);
   });
   return found;
+}
+
+}  // namespace
+
+Nearest nearest(const Tensor& queries, const Tensor& database) {
+  return find(queries, database, {});
+}
+
+NearestBoth nearest_both(const Tensor& queries, const Tensor& database) {
+  if (queries.on_gpu()) return {nearest(queries, database), nearest(database, queries).index};
+  const Tensor back = Tensor::full({database.rank() == 2 ? database.dim(0) : 0}, -1, DType::i64);
+  return {find(queries, database, back), back};
 }
 
 }  // namespace cairn::kernels

@@ -19,6 +19,16 @@ struct Nearest {
 /// is found.
 Nearest nearest(const Tensor& queries, const Tensor& database);
 
+/// Both directions at once, for the price of one on the CPU: besides nearest(queries, database),
+/// for each row of database the index of the nearest row of queries (D, i64; -1 if there is none).
+/// Where rows within rounding of the nearest lie in more than four groups of 128 queries, one of
+/// them is found.
+struct NearestBoth {
+  Nearest forward;
+  Tensor back;
+};
+NearestBoth nearest_both(const Tensor& queries, const Tensor& database);
+
 namespace cuda {
 Nearest nearest(const Tensor& queries, const Tensor& database);
 }
