@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <regex>
+#include <set>
 #include <sstream>
 
 #include "tensor/cuda/emulation.h"
@@ -26,10 +27,12 @@ std::string read(const std::string& path) {
 std::string references(const std::string& op) {
   const std::string text = read("autograd/ops/" + op + ".cpp");
   static const std::regex include("#include \"tensor/kernels/([a-z0-9_]+)/");
-  std::string found;
+  std::set<std::string> families;
   for (std::sregex_iterator it(text.begin(), text.end(), include), end; it != end; ++it)
     if (std::filesystem::exists(root + "/tensor/kernels/" + (*it)[1].str() + "/reference.cpp"))
-      found += (found.empty() ? "" : ", ") + (*it)[1].str();
+      families.insert((*it)[1].str());
+  std::string found;
+  for (const std::string& family : families) found += (found.empty() ? "" : ", ") + family;
   return found;
 }
 
