@@ -15,9 +15,15 @@ programs='test_tensor test_autograd test_nn test_cuda'
 
 # bug NAME FILE OLD NEW: OLD must be in FILE exactly once; white space may be laid out otherwise.
 each_bug() {
-  "$1" 'dilation dropped' tensor/kernels/conv2d/conv2d.cpp \
+  "$1" 'dilation dropped' tensor/kernels/conv2d/prepared.cpp \
     'windows.tap[0].push_back(k * g.dilation[0] - g.padding[0])' \
     'windows.tap[0].push_back(k - g.padding[0])'
+  "$1" 'wrong coefficient in a transform' tensor/kernels/conv2d/winograd_transforms.cpp \
+    'y[2] = hn::MulAdd(hn::Set(d, 4), even2, even1);' \
+    'y[2] = hn::MulAdd(hn::Set(d, 2), even2, even1);'
+  "$1" 'a strip forgets a row' nn/plan.cpp \
+    'row = std::min(row, seen_rows(i, at, rows_of(i))[0]);' \
+    'row = std::min(row, seen_rows(i, at, rows_of(i))[0] + 1);'
   "$1" 'variance term dropped in batch norm' tensor/kernels/batch_norm/cpu.cpp \
     'k2[size_t(j)] = T(dgamma * inv / double(e.m));' \
     ';'
