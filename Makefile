@@ -50,7 +50,8 @@ bench: all  ## measure the speed of this machine's kernels and networks
 PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cairn-peers
 bench-peers: deps  ## measure beside PyTorch, ONNX Runtime, OpenVINO and FAISS on the CPU
 	@$(call release,cairn_peer)
-	@[ -d $(PEERS) ] || python3 -m venv $(PEERS)
+	@[ -x $(PEERS)/bin/pip ] || python3 -m venv $(PEERS) || \
+	  { echo "bench-peers: this needs Debian's packages python3 and python3-venv" >&2; exit 1; }
 	@for p in numpy safetensors torch onnx onnxruntime openvino faiss-cpu; do \
 	  $(PEERS)/bin/pip show -q $$p 2>/dev/null || $(PEERS)/bin/pip install -q $$p || \
 	  echo "bench-peers: $$p cannot be had here"; done
