@@ -2,8 +2,8 @@
 """Cairn beside its peers on the CPU, in one run: `make bench-peers`.
 
 Every contender is a process that runs the same thing when it is told to, with the same weights and
-inputs; each peer takes turns with ours (two runs each, of which the second counts), so that a machine
-whose speed drifts drifts for both. A row is a contender: median time, the ratio to ours (above 1: ours is
+inputs; each peer takes turns with ours, so that a machine whose speed drifts drifts for both. A turn is two
+runs and two seconds at least, of which the later half counts: what the other pushed out is back then. A row is a contender: median time, the ratio to ours (above 1: ours is
 faster; median of the ratios within each turn), the most memory that its process held, its time from start
 to first result, its share of the machine's limit. Where a peer cannot be had, or gives another result, the
 row says so.
@@ -47,15 +47,16 @@ class Contender:
         if self.error:
             return
         try:
-            for _ in range(2):  # the second counts: the first brings back what the other pushed out
+            times, begin = [], time.perf_counter()
+            while len(times) < 2 or time.perf_counter() - begin < 2:
                 self.process.stdin.write("go\n")
                 self.process.stdin.flush()
                 line = self.process.stdout.readline()
                 while line and not line.startswith("seconds "):  # what a library prints
                     line = self.process.stdout.readline()
-                seconds = float(line.split()[1])
+                times.append(float(line.split()[1]))
                 self.first = self.first or time.perf_counter() - self.start
-            self.times.append(seconds)
+            self.times.append(statistics.median(times[len(times) // 2:]))
         except (OSError, ValueError, IndexError):
             self.process.kill()
             self.process.wait()
