@@ -152,71 +152,67 @@ struct Up {
   }
 };
 
+/// Applies `map`, from `from` values to `to` of them, along both axes of a square: load(i, j) gives
+/// its vectors, store(i, j, vector) takes the results.
+template <int from, int to, class D, class Map, class Load, class Store>
+HWY_INLINE void along_both(D d, const Map& map, const Load& load, const Store& store) {
+  hn::Vec<D> a[to][from], column[from], out[to];
+#pragma GCC unroll 7
+  for (int j = 0; j < from; ++j) {
+#pragma GCC unroll 7
+    for (int i = 0; i < from; ++i) column[i] = load(i, j);
+    map(d, column, out);
+#pragma GCC unroll 7
+    for (int i = 0; i < to; ++i) a[i][j] = out[i];
+  }
+#pragma GCC unroll 7
+  for (int i = 0; i < to; ++i) {
+    map(d, a[i], out);
+#pragma GCC unroll 7
+    for (int j = 0; j < to; ++j) store(i, j, out[j]);
+  }
+}
+
+/// One of F's functions as a value.
+#define CAIRN_MAP(function) [](auto d, const auto* x, auto* y) HWY_ATTR { F::function(d, x, y); }
+
 template <class F, class T>
 void transform_input(const T* x, int64_t row, int64_t pixel, int64_t channels, T* v, int64_t step) {
   for_lanes<T>(channels, [&](auto d, int64_t c) HWY_ATTR {
-    constexpr int in = F::in, numbers = F::numbers;
-    hn::Vec<decltype(d)> a[numbers][in], column[in], out[numbers];
-#pragma GCC unroll 6
-    for (int j = 0; j < in; ++j) {
-#pragma GCC unroll 6
-      for (int i = 0; i < in; ++i) column[i] = hn::LoadU(d, x + i * row + j * pixel + c);
-      F::input(d, column, out);
-#pragma GCC unroll 7
-      for (int i = 0; i < numbers; ++i) a[i][j] = out[i];
-    }
-#pragma GCC unroll 7
-    for (int i = 0; i < numbers; ++i) {
-      F::input(d, a[i], out);
-#pragma GCC unroll 7
-      for (int j = 0; j < numbers; ++j) hn::StoreU(out[j], d, v + (i * numbers + j) * step + c);
-    }
+    along_both<F::in, F::numbers>(
+        d, CAIRN_MAP(input),
+        [&](int i, int j) HWY_ATTR { return hn::LoadU(d, x + i * row + j * pixel + c); },
+        [&](int i, int j, auto y)
+            HWY_ATTR { hn::StoreU(y, d, v + (i * F::numbers + j) * step + c); });
   });
 }
 
 template <class F, class T>
 void transform_weights(const T* w, int64_t step, int64_t count, T* u) {
   for_lanes<T>(count, [&](auto d, int64_t k) HWY_ATTR {
-    constexpr int kinds = F::kinds;
-    hn::Vec<decltype(d)> a[3][kinds], g[3], out[kinds];
-    for (int i = 0; i < 3; ++i) {
-      for (int j = 0; j < 3; ++j) g[j] = hn::LoadU(d, w + (i * 3 + j) * step + k);
-      F::weights(d, g, a[i]);
-    }
-    for (int j = 0; j < kinds; ++j) {
-      for (int i = 0; i < 3; ++i) g[i] = a[i][j];
-      F::weights(d, g, out);
-      for (int i = 0; i < kinds; ++i) hn::StoreU(out[i], d, u + (i * kinds + j) * step + k);
-    }
+    along_both<3, F::kinds>(
+        d, CAIRN_MAP(weights),
+        [&](int i, int j) HWY_ATTR { return hn::LoadU(d, w + (i * 3 + j) * step + k); },
+        [&](int i, int j, auto y)
+            HWY_ATTR { hn::StoreU(y, d, u + (i * F::kinds + j) * step + k); });
   });
 }
 
 template <class F, class T>
 void transform_output(const T* sum, int64_t step, int64_t channels, const OutputTile<T>& y) {
   for_lanes<T>(channels, [&](auto d, int64_t c) HWY_ATTR {
-    constexpr int numbers = F::numbers, out = F::out;
-    using V = hn::Vec<decltype(d)>;
-    V a[out][numbers], column[numbers], result[out];
-#pragma GCC unroll 7
-    for (int j = 0; j < numbers; ++j) {
-#pragma GCC unroll 7
-      for (int i = 0; i < numbers; ++i)
-        column[i] = hn::LoadU(d, sum + (i * numbers + j) * step + c);
-      F::output(d, column, result);
-#pragma GCC unroll 6
-      for (int i = 0; i < out; ++i) a[i][j] = result[i];
-    }
-    const V zero = hn::Zero(d), bias = y.bias ? hn::LoadU(d, y.bias + c) : zero;
-    for (int i = 0; i < y.rows; ++i) {
-      F::output(d, a[i], result);
-      for (int j = 0; j < y.columns; ++j) {
-        const int64_t at = i * y.row + j * y.pixel + c;
-        V v = hn::Add(result[j], bias);
-        if (y.residual) v = hn::Add(v, hn::LoadU(d, y.residual + at));
-        if (y.relu) v = hn::IfThenElse(hn::Lt(v, zero), zero, v);  // NaN stays NaN
-        hn::StoreU(v, d, y.y + at);
-      }
-    }
+    const auto zero = hn::Zero(d), bias = y.bias ? hn::LoadU(d, y.bias + c) : zero;
+    along_both<F::numbers, F::out>(
+        d, CAIRN_MAP(output),
+        [&](int i, int j) HWY_ATTR { return hn::LoadU(d, sum + (i * F::numbers + j) * step + c); },
+        [&](int i, int j, auto v) HWY_ATTR {
+          if (i >= y.rows || j >= y.columns) return;
+          const int64_t at = i * y.row + j * y.pixel + c;
+          v = hn::Add(v, bias);
+          if (y.residual) v = hn::Add(v, hn::LoadU(d, y.residual + at));
+          if (y.relu) v = hn::IfThenElse(hn::Lt(v, zero), zero, v);  // NaN stays NaN
+          hn::StoreU(v, d, y.y + at);
+        });
   });
 }
 
@@ -224,41 +220,25 @@ template <class F, class T>
 void transform_output_back(const T* dy, int64_t row, int64_t pixel, int64_t channels, T* sum,
                            int64_t step) {
   for_lanes<T>(channels, [&](auto d, int64_t c) HWY_ATTR {
-    constexpr int t = F::numbers, m = F::out;
-    hn::Vec<decltype(d)> a[t][m], column[m], out[t];
-#pragma GCC unroll 4
-    for (int j = 0; j < m; ++j) {
-#pragma GCC unroll 4
-      for (int i = 0; i < m; ++i) column[i] = hn::LoadU(d, dy + i * row + j * pixel + c);
-      F::output_back(d, column, out);
-#pragma GCC unroll 6
-      for (int i = 0; i < t; ++i) a[i][j] = out[i];
-    }
-#pragma GCC unroll 6
-    for (int i = 0; i < t; ++i) {
-      F::output_back(d, a[i], out);
-#pragma GCC unroll 6
-      for (int j = 0; j < t; ++j) hn::StoreU(out[j], d, sum + (i * t + j) * step + c);
-    }
+    along_both<F::out, F::numbers>(
+        d, CAIRN_MAP(output_back),
+        [&](int i, int j) HWY_ATTR { return hn::LoadU(d, dy + i * row + j * pixel + c); },
+        [&](int i, int j, auto y)
+            HWY_ATTR { hn::StoreU(y, d, sum + (i * F::numbers + j) * step + c); });
   });
 }
 
 template <class F, class T>
 void transform_weights_back(const T* u, int64_t step, int64_t count, T* w) {
   for_lanes<T>(count, [&](auto d, int64_t k) HWY_ATTR {
-    constexpr int t = F::numbers;
-    hn::Vec<decltype(d)> a[3][t], column[t], out[3];
-    for (int j = 0; j < t; ++j) {
-      for (int i = 0; i < t; ++i) column[i] = hn::LoadU(d, u + (i * t + j) * step + k);
-      F::weights_back(d, column, out);
-      for (int i = 0; i < 3; ++i) a[i][j] = out[i];
-    }
-    for (int i = 0; i < 3; ++i) {
-      F::weights_back(d, a[i], out);
-      for (int j = 0; j < 3; ++j) hn::StoreU(out[j], d, w + (i * 3 + j) * step + k);
-    }
+    along_both<F::numbers, 3>(
+        d, CAIRN_MAP(weights_back),
+        [&](int i, int j) HWY_ATTR { return hn::LoadU(d, u + (i * F::numbers + j) * step + k); },
+        [&](int i, int j, auto y) HWY_ATTR { hn::StoreU(y, d, w + (i * 3 + j) * step + k); });
   });
 }
+
+#undef CAIRN_MAP
 
 template <class F, class T>
 Transforms<T> transforms() {
