@@ -107,8 +107,8 @@ struct Plan::Impl {
     const auto large = [&](int i) {
       return by_rows(step(i)) && buffer(step(i).output).bytes() >= large_result;
     };
-    const auto closed = [&](int first,
-                            int last) {  // all that is made before last is read until then
+    // Whether all that is made before `last` is read until then.
+    const auto closed = [&](int first, int last) {
       for (int k = first; k < last; ++k) {
         const int made = step(k).output;
         if (made == step(last).output) continue;
@@ -214,10 +214,9 @@ struct Plan::Impl {
     return Tensor::within(memory, offset[size_t(place[size_t(b)])], buffer(b).shape, DType::f32);
   }
 
-  template <class T = float>
-  Image<T> image(int b) const {
+  Image<float> image(int b) const {
     const Shape& s = buffer(b).shape;
-    return kernels::dense<T>(tensor(b).data<float>(), s[1], s[2], s[3]);
+    return kernels::dense(tensor(b).data<float>(), s[1], s[2], s[3]);
   }
 
   /// Where the values of a strip are while it passes.
