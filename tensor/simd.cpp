@@ -1,3 +1,4 @@
+#define HWY_WANT_AVX3_DL
 #include "tensor/simd.h"
 
 #include <hwy/highway.h>
@@ -20,16 +21,21 @@ struct Target {
 const std::vector<Target>& targets() {
   static const std::vector<Target> found = [] {
     const Target all[] = {
-        {"avx512", HWY_AVX3}, {"avx2", HWY_AVX2},       {"sse4", HWY_SSE4},
+        {"avx512vnni", HWY_AVX3_DL | HWY_AVX3},  // few kernels have their own version for it
+        {"avx512", HWY_AVX3},
+        {"avx2", HWY_AVX2},
+        {"sse4", HWY_SSE4},
 #ifdef HWY_SSE2  // Highway before 1.0.4 has "scalar" or "emulated" there
         {"sse2", HWY_SSE2},
 #endif
-        {"neon", HWY_NEON},   {"emulated", HWY_EMU128}, {"scalar", HWY_SCALAR},
+        {"neon", HWY_NEON},
+        {"emulated", HWY_EMU128},
+        {"scalar", HWY_SCALAR},
     };
     const int64_t have = hwy::SupportedTargets() & HWY_TARGETS;
     std::vector<Target> result;
     std::ranges::copy_if(all, std::back_inserter(result),
-                         [&](const Target& t) { return (have & t.mask) != 0; });
+                         [&](const Target& t) { return (have & t.mask) == t.mask; });
     return result;
   }();
   return found;

@@ -8,8 +8,8 @@
 
 namespace cairn {
 
-/// Names of the targets that this build has and this machine runs, best first: "avx512", "avx2",
-/// "sse4", "sse2", "neon", "scalar", ...
+/// Names of the targets that this build has and this machine runs, best first: "avx512vnni",
+/// "avx512", "avx2", "sse4", "sse2", "neon", "scalar", ...
 std::vector<std::string> simd_targets();
 /// The target in use. Default: the environment variable CAIRN_SIMD, else the best.
 std::string simd_target();

@@ -44,6 +44,36 @@ TEST_CASE("nearest: a database of several slabs") {
   });
 }
 
+TEST_CASE("nearest: rows so much alike that 8-bit codes cannot tell them apart") {
+  each_simd_target([] {
+    const auto alike = [](int64_t rows, uint64_t seed) {
+      Random random(seed);
+      return random_normal({rows, 16}, random, 1, 0.03);
+    };
+    check_same(alike(9, 1), alike(80000, 2));
+  });
+}
+
+TEST_CASE("nearest: a row that wins only by what its 8-bit codes, or the query's, leave out") {
+  // (127, 0.49, 0.49, ...) has the codes 127, 0, 0, ...; the other rows have exact codes.
+  const auto winner = [](const std::vector<float>& query, const std::vector<float>& row, float x) {
+    Tensor database = Tensor::zeros({60, 16});
+    for (int64_t k = 0; k < 59; ++k) database.data<float>()[16 * k] = x - 1e-4f * float(k);
+    std::ranges::copy(row, database.data<float>() + 59 * 16);
+    check_same(Tensor::from({1, 16}, query), database);
+    return kernels::nearest(Tensor::from({1, 16}, query), database).index.item();
+  };
+  std::vector<float> left_out(16, 0.49f), ones(16, 1);
+  left_out[0] = 127;
+  ones[0] = 0;
+  each_simd_target([&] {
+    CHECK(winner(left_out, ones, -0.003f) == 59);
+    for (float& v : left_out) v /= 100;
+    CHECK(winner(ones, left_out, 1.26f) == 59);
+    for (float& v : left_out) v *= 100;
+  });
+}
+
 TEST_CASE("nearest: among equal rows the smallest index wins, and the second is as near") {
   const Tensor row = normal({1, 16}, DType::f32, 3);
   Tensor database = normal({1000, 16}, DType::f32, 4);
@@ -88,6 +118,8 @@ TEST_CASE("nearest: NaN never wins, and is not hidden when there is nothing else
     Tensor database = normal({50, 8}, DType::f32, 6);
     database.data<float>()[3] = NAN;
     const Tensor queries = normal({4, 8}, DType::f32, 7);
+    check_same(queries, database);
+    database.data<float>()[100] = INFINITY;
     check_same(queries, database);
     Tensor some = normal({300, 8}, DType::f32, 8);
     some.data<float>()[5] = NAN;  // in the first query

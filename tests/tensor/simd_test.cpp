@@ -22,7 +22,7 @@ TEST_CASE("the targets are listed best first and each can be forced") {
     const int64_t now = kernels::micro_kernel<float>().lanes;
     CAPTURE(target);
     CHECK(now <= lanes);
-    if (target == "avx512") CHECK(now == 16);
+    if (target.starts_with("avx512")) CHECK(now == 16);
     if (target == "avx2") CHECK(now == 8);
     if (target == "sse4" || target == "sse2" || target == "neon") CHECK(now == 4);
     if (target == "scalar") CHECK(now == 1);

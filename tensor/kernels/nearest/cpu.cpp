@@ -18,38 +18,15 @@
 #include <vector>
 
 #include "tensor/kernels/loops-inl.h"
+#include "tensor/kernels/nearest/codes.h"
 #include "tensor/kernels/nearest/nearest.h"
+#include "tensor/kernels/nearest/short_list.h"
 #include "tensor/parallel.h"
 
 #ifndef CAIRN_NEAREST_TABLE
 #define CAIRN_NEAREST_TABLE
 namespace cairn::kernels {
 namespace {
-
-/// The best rows of one query so far: greatest score first, among equals the smallest index first.
-/// The nearest row is among them unless more than `capacity` rows lie within rounding of it.
-template <class T>
-struct ShortList {
-  static constexpr int capacity = 16;
-  T score[capacity];
-  int64_t index[capacity];
-  int count = 0;
-  T margin = 0;  ///< twice the rounding error that a score may have
-  T threshold = -std::numeric_limits<T>::infinity();  ///< only scores above it may matter
-
-  /// Rows come in ascending index; score > threshold.
-  void insert(T s, int64_t row) {
-    int at = count < capacity ? count++ : capacity - 1;
-    for (; at > 0 && score[at - 1] < s; --at) {
-      score[at] = score[at - 1];
-      index[at] = index[at - 1];
-    }
-    score[at] = s;
-    index[at] = row;
-    if (count >= 2) threshold = std::max(threshold, score[1] - margin);
-    if (count == capacity) threshold = std::max(threshold, score[capacity - 1]);
-  }
-};
 
 template <class T>
 struct Table {
@@ -262,15 +239,6 @@ int64_t judge_column(const T* best_of_group, int64_t stride, int64_t groups, T m
   return index;
 }
 
-/// The largest that is not NaN.
-template <class T>
-T largest(const std::vector<T>& values) {
-  T most = 0;
-  for (T v : values)
-    if (v > most) most = v;
-  return most;
-}
-
 /// `back`: the other direction too, or null.
 template <class T>
 void search(const Tensor& queries, const Tensor& database, Nearest& found, int64_t* back) {
@@ -284,6 +252,10 @@ void search(const Tensor& queries, const Tensor& database, Nearest& found, int64
   const T longest2 = largest(b2), longest_a2 = largest(a2);
   std::vector<ShortList<T>> lists(static_cast<size_t>(q));
   for (int64_t i = 0; i < q; ++i) lists[size_t(i)].margin = margin_of(a2[size_t(i)], longest2, c);
+
+  int64_t searched = 0;
+  if constexpr (std::is_same_v<T, float>)
+    if (!back && can_search_by_codes(c)) searched = search_by_codes(pa, q, pb, n, c, a2, b2, lists);
 
   const int64_t blocks = num_chunks(q, block);
   std::vector<T> packed(static_cast<size_t>(blocks * block * c));
@@ -306,7 +278,7 @@ void search(const Tensor& queries, const Tensor& database, Nearest& found, int64
   std::vector<T> half_squares, columns(static_cast<size_t>(groups * slab_rows));  // group by row
   for (T square : a2)
     if (back) half_squares.push_back(square / 2);
-  for (int64_t first = 0; first < n; first += slab_panels * width) {
+  for (int64_t first = searched; first < n; first += slab_rows) {
     const int64_t panels = std::min(slab_panels, num_chunks(n - first, width));
     parallel_for(panels, std::max<int64_t>(1, 16384 / panel_size), [&](int64_t begin, int64_t end) {
       for (int64_t p = begin; p < end; ++p) {
@@ -378,7 +350,10 @@ Nearest nearest(const Tensor& queries, const Tensor& database) {
 }
 
 NearestBoth nearest_both(const Tensor& queries, const Tensor& database) {
-  if (queries.on_gpu()) return {nearest(queries, database), nearest(database, queries).index};
+  const bool codes =
+      queries.dtype() == DType::f32 && queries.rank() == 2 && can_search_by_codes(queries.dim(1));
+  if (queries.on_gpu() || codes)  // two searches are faster there
+    return {nearest(queries, database), nearest(database, queries).index};
   const Tensor back = Tensor::full({database.rank() == 2 ? database.dim(0) : 0}, -1, DType::i64);
   return {find(queries, database, back), back};
 }
