@@ -60,6 +60,9 @@ void add_options(CLI::App& app, Arguments& a) {
       ->check(positive());
   app.add_option("--ratio", a.match.ratio, "nearest / second nearest below it; 1: off")
       ->check(positive());
+  app.add_option("--coarse", a.match.coarse,
+                 "all_all coarse to fine, from every N-th pixel (say 4); 0: exactly")
+      ->check(number("0 or at least 2", [](double v) { return v == 0 || v >= 2; }));
   app.add_option("--seed", a.seed, "of the stability test")->check(not_negative());
 
   a.machine.add_options(app, "Machine");
@@ -214,6 +217,9 @@ int run(Arguments& a) {
     std::printf("  after the ratio test   %lld\n", (long long)result.after_ratio);
   if (a.match.reciprocity || a.match.stability)
     std::printf("  after the search back  %lld\n", (long long)result.kept);
+  if (a.match.coarse > 0)
+    std::printf("found coarse to fine     %.1f %% as by the exact search, in a sample\n",
+                100 * result.exact);
   std::printf("time\n%s", stage.lines().c_str());
   std::printf("peak memory              %.0f MB, of which tensors %.0f MB\n",
               peak_resident_memory() / 1e6, double(memory_stats(Device::cpu).peak) / 1e6);

@@ -6,6 +6,7 @@
 #include "tensor/kernels/nearest/nearest.h"
 #include "tensor/kernels/pixels/pixels.h"
 #include "tensor/kernels/rows/rows.h"
+#include "ucn/coarse_search.h"
 
 namespace cairn::ucn {
 
@@ -57,6 +58,33 @@ struct Side {
 
 double squared(double v) { return v * v; }
 
+/// Every pixel with every pixel, both ways.
+kernels::NearestBoth coarse_to_fine(const Tensor& features0, const Tensor& features1,
+                                    const MatcherOptions& o) {
+  require(o.mode == MatchMode::all_all && o.ratio >= 1, ErrorId::argument, "match",
+          "coarse to fine is for mode all_all without the ratio test: it does not know the second "
+          "nearest");
+  require(!features0.on_gpu(), ErrorId::argument, "match",
+          "coarse to fine is for the CPU; on a GPU the exact search is fast enough");
+  const auto rows = [](const Tensor& f) { return f.reshape({-1, f.dim(2)}); };
+  const Tensor index = nearest_coarse_to_fine(features0, features1, o.coarse);
+  const Tensor ends = kernels::gather_rows(rows(features1), index);
+  return {{index, kernels::row_distance2(rows(features0), ends), Tensor::zeros({index.numel()})},
+          nearest_coarse_to_fine(features1, features0, o.coarse)};
+}
+
+/// Which share of a sample of the queries has its nearest row at `index`.
+double exact_share(const Tensor& queries, const Tensor& database, const Tensor& index) {
+  const int64_t count = std::min<int64_t>(1000, queries.dim(0));
+  Tensor sample = Tensor::empty({count}, DType::i64);
+  for (int64_t k = 0; k < count; ++k) sample.data<int64_t>()[k] = k * queries.dim(0) / count;
+  const Tensor exact = kernels::nearest(kernels::gather_rows(queries, sample), database).index;
+  int64_t same = 0;
+  for (int64_t k = 0; k < count; ++k)
+    same += exact.data<int64_t>()[k] == index.data<int64_t>()[sample.data<int64_t>()[k]];
+  return double(same) / double(count);
+}
+
 }  // namespace
 
 MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor& keypoints0,
@@ -76,9 +104,11 @@ MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor
   const bool search_back = o.reciprocity || o.stability;
   const bool both_ways =
       search_back && o.mode != MatchMode::all && (o.mode == MatchMode::all_all || !o.stability);
-  const auto both = both_ways ? kernels::nearest_both(from.rows, to.rows)
-                              : kernels::NearestBoth{kernels::nearest(from.rows, to.rows), {}};
+  const auto both = o.coarse > 0 ? coarse_to_fine(features0, features1, o)
+                    : both_ways  ? kernels::nearest_both(from.rows, to.rows)
+                                 : kernels::NearestBoth{kernels::nearest(from.rows, to.rows), {}};
   const auto& there = both.forward;
+  if (o.coarse > 0) result.exact = exact_share(from.rows, to.rows, there.index);
   Tensor ends = to.pixels_of(there.index), back;
   if (search_back) {
     Tensor starts = ends;

@@ -30,6 +30,9 @@ struct MatcherOptions {
   double radius = 4;  ///< px, in the feature maps
   /// Keep a match when nearest / second nearest distance (not squared) is below it; >= 1: off.
   double ratio = 1;
+  /// Mode all_all on the CPU, without the ratio test: search coarse to fine, from a grid with this
+  /// many px between its points (4: about ten times as fast). 0: search exactly.
+  int64_t coarse = 0;
 };
 
 struct Match {
@@ -42,12 +45,15 @@ struct MatchResult {
   std::vector<Match> matches;  ///< one per start, kept or not
   int64_t after_ratio = 0;     ///< how many passed the ratio test
   int64_t kept = 0;            ///< and then the search back
+  /// Which share of (at most 1000, evenly spaced) ends is what the exact search finds; 1 where it
+  /// was used.
+  double exact = 1;
 };
 
 /// features: H x W x C of unit length, on one device; keypoints, on the CPU: K x 2 i64 (x, y),
 /// ignored where the mode takes all pixels. `noise`: the stability test's moves, one row (dx, dy)
 /// per match, i64; drawn from `random` if undefined. Distance matrices are never stored. Throws
-/// ErrorId::shape, ErrorId::index.
+/// ErrorId::shape, ErrorId::index, ErrorId::argument.
 MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor& keypoints0,
                   const Tensor& keypoints1, const MatcherOptions& options, Random& random,
                   const Tensor& noise = {});

@@ -123,7 +123,8 @@ TEST_CASE("match takes the smallest photos") {
                                      {.color = PNG_COLOR_TYPE_GRAY}));
   for (const char* photos :
        {"one.png one.png", "one.png a.png", "five.png five.png", "a.png five.png"})
-    for (const char* how : {"", " --mode keypoints", " --mode all_all", " --keypoints grid"}) {
+    for (const char* how : {"", " --mode keypoints", " --mode all_all",
+                            " --mode all_all --coarse 4", " --keypoints grid"}) {
       CAPTURE(photos);
       CAPTURE(how);
       const Finished r = bench().match(std::string(photos) + how);
@@ -131,6 +132,16 @@ TEST_CASE("match takes the smallest photos") {
       CHECK(r.err == "");
       for (const auto& row : bench().matches()) CHECK(std::isfinite(row[4]));
     }
+}
+
+TEST_CASE("match says how much of a search coarse to fine is exact") {
+  const std::string all = "a.png a.png --max-size 64 --mode all_all";
+  CHECK(bench().match(all).out.find("exact search") == std::string::npos);
+  CHECK(bench().match(all + " --coarse 2").out.find("% as by the exact search") !=
+        std::string::npos);
+  CHECK(bench().match("a.png a.png --coarse 2").err.find("is for mode all_all") !=
+        std::string::npos);
+  CHECK(bench().match(all + " --coarse 1").code == 2);
 }
 
 TEST_CASE("match says in one line what is wrong with a photo, and keeps what it wrote before") {

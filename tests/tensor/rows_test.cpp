@@ -43,6 +43,27 @@ TEST_CASE("rows: gather, scatter and distance as the reference") {
   });
 }
 
+TEST_CASE("rows: the nearest of those listed, as the reference") {
+  each_simd_target([] {
+    for (DType type : {DType::f32, DType::f64})
+      for (int64_t k : {0, 1, 9})
+        for (int64_t c : {1, 16, 33}) {
+          CAPTURE(k);
+          CAPTURE(c);
+          Tensor lists = random_index(200 * k, 50).reshape({200, k});
+          for (int64_t i = 0; i < lists.numel(); i += 3) lists.data<int64_t>()[i] = -1;
+          const Tensor queries = normal({200, c}, type, 1), database = normal({50, c}, type, 2);
+          CHECK(same_bits(kernels::nearest_listed(queries, database, lists),
+                          reference::nearest_listed(queries, database, lists)));
+        }
+  });
+  const Tensor twice = Tensor::from({1, 2}, std::vector<int64_t>{2, 0});
+  CHECK(kernels::nearest_listed(Tensor::zeros({1, 3}), Tensor::zeros({3, 3}), twice).item() == 2);
+  CHECK(error_of([&] {
+          kernels::nearest_listed(Tensor::zeros({1, 3}), Tensor::zeros({2, 3}), twice);
+        }) == "nearest_listed: row 2 is listed, but there are 2");
+}
+
 TEST_CASE("rows: any element type is gathered") {
   const Tensor x = Tensor::from<uint8_t>({3, 2}, std::vector<uint8_t>{1, 2, 3, 4, 5, 6});
   const Tensor index = Tensor::from<int64_t>({2}, std::vector<int64_t>{2, 0});

@@ -8,6 +8,7 @@
 #include "autograd/ops.h"
 #include "tensor/parallel.h"
 #include "tests/compare.h"
+#include "tests/errors.h"
 
 using namespace cairn;
 using namespace cairn::ucn;
@@ -254,21 +255,23 @@ TEST_CASE("hit ratios are what plain loops count") {
 
 TEST_CASE("1, 2 and 7 threads give the same matches and scores") {
   const Tensor f0 = random_features(40, 31, 8), f1 = random_features(35, 44, 9);
-  const auto with = [&](int threads) {
+  const auto with = [&](int threads, int64_t coarse) {
     const int before = num_threads();
     set_num_threads(threads);
     Random random(1);
-    const auto r = match(f0, f1, {}, {}, {.mode = MatchMode::all_all}, random);
+    const auto r = match(f0, f1, {}, {}, {.mode = MatchMode::all_all, .coarse = coarse}, random);
     set_num_threads(before);
     std::vector<double> all;
     for (const Match& m : r.matches)
       all.insert(all.end(), {m.x0, m.y0, m.x1, m.y1, m.score, double(m.kept)});
     return all;
   };
-  const auto one = with(1);
-  CHECK(one.size() == 40 * 31 * 6);
-  CHECK(one == with(2));
-  CHECK(one == with(7));
+  for (const int64_t coarse : {0, 4}) {
+    const auto one = with(1, coarse);
+    CHECK(one.size() == 40 * 31 * 6);
+    CHECK(one == with(2, coarse));
+    CHECK(one == with(7, coarse));
+  }
 }
 
 TEST_CASE("moves and positions that do not fit are refused") {
@@ -332,4 +335,53 @@ TEST_CASE("both ways from one product are the two searches, in every mode") {
         CHECK(m.kept == (std::hypot(double(bx - s[0]), double(by - s[1])) < 4));
       }
     }
+}
+
+TEST_CASE("coarse to fine finds what the exact search finds where features are smooth") {
+  // Features that change slowly, as a network's do: a few waves. Image 1 shows image 0 moved.
+  Random random(11);
+  const Tensor waves = random_normal({3, C}, random, 0, 0.15);
+  const auto image = [&](int64_t h, int64_t w, double off) {
+    Tensor f = Tensor::empty({h, w, C});
+    for (int64_t y = 0; y < h; ++y)
+      for (int64_t x = 0; x < w; ++x)
+        for (int64_t c = 0; c < C; ++c)
+          at(f, x, y)[c] = float(std::sin(waves.data<float>()[c] * (double(x) + off) +
+                                          waves.data<float>()[C + c] * (double(y) + off) +
+                                          20 * waves.data<float>()[2 * C + c]));
+    return l2_normalize(f).value();
+  };
+  const Tensor f0 = image(40, 50, 0), f1 = image(44, 41, 5);
+  const auto matched = [&](int64_t coarse, bool stability) {
+    Random seed(1);
+    return match(f0, f1, {}, {},
+                 {.mode = MatchMode::all_all, .stability = stability, .coarse = coarse}, seed);
+  };
+  for (const bool stability : {false, true})
+    for (const int64_t coarse : {2, 4, 100}) {  // 100: one point in the middle, then rounds
+      CAPTURE(coarse);
+      const MatchResult exact = matched(0, stability), found = matched(coarse, stability);
+      CHECK(exact.exact == 1);
+      CHECK(found.exact >= (coarse == 100 ? 0.5 : 0.98));
+      REQUIRE(found.matches.size() == exact.matches.size());
+      int64_t same = 0;
+      for (size_t k = 0; k < found.matches.size(); ++k) {
+        const Match &a = exact.matches[k], &b = found.matches[k];
+        same += a.x1 == b.x1 && a.y1 == b.y1;
+        CHECK(b.score <= a.score + 1e-6);  // never better than the best
+        if (a.x1 == b.x1 && a.y1 == b.y1) CHECK(std::fabs(b.score - a.score) <= 1e-6);
+      }
+      CHECK(std::fabs(double(same) / 2000 - found.exact) <= 0.05);
+    }
+}
+
+TEST_CASE("coarse to fine says what it cannot do") {
+  const Scene scene;
+  const auto message = [&](MatcherOptions o) { return error_of([&] { scene.match(o); }); };
+  for (const MatcherOptions& o :
+       {MatcherOptions{.coarse = 4}, {.mode = MatchMode::all_all, .ratio = 0.9, .coarse = 4}})
+    CHECK(message(o).find("coarse to fine is for mode all_all without the ratio test") !=
+          std::string::npos);
+  CHECK(message({.mode = MatchMode::all_all, .coarse = 1}).find("must be at least 2") !=
+        std::string::npos);
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "tensor/kernels/loops-inl.h"
 #include "tensor/kernels/rows/group.h"
@@ -169,6 +170,41 @@ Tensor row_distance2_backward(const Tensor& a, const Tensor& b, const Tensor& dd
     });
   });
   return da;
+}
+
+Tensor nearest_listed(const Tensor& queries, const Tensor& database, const Tensor& lists) {
+  const char* op = "nearest_listed";
+  require_matrix(op, queries);
+  require_matrix(op, database);
+  require_matrix(op, lists);
+  require_same_dtype(op, queries, database);
+  require(!queries.on_gpu() && !database.on_gpu() && !lists.on_gpu(), ErrorId::device, op,
+          "it runs on the CPU only");
+  const int64_t q = queries.dim(0), c = queries.dim(1), k = lists.dim(1), n = database.dim(0);
+  require(lists.dim(0) == q && database.dim(1) == c, ErrorId::shape, op, "queries are ",
+          queries.shape(), ", the database ", database.shape(), ", the lists ", lists.shape());
+  require(lists.dtype() == DType::i64, ErrorId::dtype, op, "the lists are ", lists.dtype(),
+          ", not i64");
+  for (int64_t row : lists.span<int64_t>())
+    require(row >= -1 && row < n, ErrorId::index, op, "row ", row, " is listed, but there are ", n);
+  Tensor best = Tensor::full({q}, -1, DType::i64);
+  dispatch_float(queries.dtype(), op, [&]<class T>() {
+    const auto distance2 = table<T>().distance2;
+    const T *pq = queries.data<T>(), *pd = database.data<T>();
+    const int64_t* list = lists.data<int64_t>();
+    int64_t* to = best.data<int64_t>();
+    parallel_for(q, row_grain(c * k), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        T least = std::numeric_limits<T>::infinity();
+        for (int64_t j = i * k; j < (i + 1) * k; ++j) {
+          if (list[j] < 0) continue;
+          const T d = distance2(c, pq + i * c, pd + list[j] * c);
+          if (to[i] < 0 || d < least) to[i] = list[j], least = d;
+        }
+      }
+    });
+  });
+  return best;
 }
 
 }  // namespace cairn::kernels

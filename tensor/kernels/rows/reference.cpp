@@ -47,4 +47,22 @@ Tensor row_distance2_backward(const Tensor& a, const Tensor& b, const Tensor& dd
   return da;
 }
 
+Tensor nearest_listed(const Tensor& queries, const Tensor& database, const Tensor& lists) {
+  const int64_t q = queries.dim(0), k = lists.dim(1);
+  Tensor best = Tensor::full({q}, -1, DType::i64);
+  std::vector<double> least(static_cast<size_t>(q));
+  for (int64_t j = 0; j < k; ++j)
+    for (int64_t i = 0; i < q; ++i) {
+      const int64_t row = lists.data<int64_t>()[i * k + j];
+      int64_t& now = best.data<int64_t>()[i];
+      if (row < 0) continue;
+      const auto one = [](const Tensor& x, int64_t r) {
+        return kernels::gather_rows(x, Tensor::from({1}, std::vector<int64_t>{r}));
+      };
+      const double d = row_distance2(one(queries, i), one(database, row)).item();
+      if (now < 0 || d < least[size_t(i)]) now = row, least[size_t(i)] = d;
+    }
+  return best;
+}
+
 }  // namespace cairn::kernels::reference

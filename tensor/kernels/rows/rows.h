@@ -17,6 +17,11 @@ Tensor row_distance2(const Tensor& a, const Tensor& b);
 /// da = 2 (a - b) dd; db = -da.
 Tensor row_distance2_backward(const Tensor& a, const Tensor& b, const Tensor& dd);
 
+/// Of the rows of database (N x C) that are listed for each query (lists: Q x K, i64; -1: none) the
+/// nearest to that query (queries: Q x C), by row_distance2; among equals the first listed. Q, i64;
+/// -1 where nothing is listed. On the CPU.
+Tensor nearest_listed(const Tensor& queries, const Tensor& database, const Tensor& lists);
+
 // On the GPU; operands are checked by the functions above, but for the values of an index: a row
 // that does not exist reads as NaN (0 in an integer type) and is not written.
 namespace cuda {
@@ -31,6 +36,7 @@ Tensor gather_rows(const Tensor& x, const Tensor& index);
 Tensor scatter_add_rows(const Tensor& dy, const Tensor& index, int64_t rows);
 Tensor row_distance2(const Tensor& a, const Tensor& b);
 Tensor row_distance2_backward(const Tensor& a, const Tensor& b, const Tensor& dd);
+Tensor nearest_listed(const Tensor& queries, const Tensor& database, const Tensor& lists);
 }  // namespace reference
 
 }  // namespace cairn::kernels
