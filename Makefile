@@ -48,11 +48,11 @@ bench: all  ## measure the speed of this machine's kernels and networks
 
 # The peers live outside the tree; what the registries do not have is said and left out.
 PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cairn-peers
-bench-peers: deps  ## measure beside PyTorch, ONNX Runtime, OpenVINO and FAISS on the CPU
+bench-peers: deps  ## measure beside PyTorch, ONNX Runtime, OpenVINO, FAISS and OpenCV on the CPU
 	@$(call release,cairn_peer)
 	@[ -x $(PEERS)/bin/pip ] || python3 -m venv $(PEERS) || \
 	  { echo "bench-peers: this needs Debian's packages python3 and python3-venv" >&2; exit 1; }
-	@for p in numpy safetensors torch onnx onnxruntime openvino faiss-cpu; do \
+	@for p in numpy safetensors torch onnx onnxruntime openvino faiss-cpu opencv-python-headless; do \
 	  $(PEERS)/bin/pip show -q $$p 2>/dev/null || $(PEERS)/bin/pip install -q $$p || \
 	  echo "bench-peers: $$p cannot be had here"; done
 	@$(PEERS)/bin/python tests/peers/cpu_peers.py $(PEERS)/bin/python build/tests/cairn_peer $(ARGS)

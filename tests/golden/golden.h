@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -174,11 +175,21 @@ inline double relative(const Tensor& ours, const Tensor& golden) {
   return error / (largest > 0 ? largest : 1);
 }
 
+/// Where the files are: $GOLDEN_DIR, or the project's own copy.
+inline std::filesystem::path folder() {
+  const char* dir = std::getenv("GOLDEN_DIR");
+  return dir && *dir ? dir : CAIRN_SOURCE_DIR "/tests/golden/files";
+}
+
 /// What a file's line says: the cases run, and the error that came nearest to its tolerance.
 class Report {
  public:
   explicit Report(std::string file) : file_(std::move(file)) {}
 
+  /// A file beside the one that is checked.
+  std::string beside(const std::string& name) const {
+    return (folder() / file_).replace_filename(name).string();
+  }
   void begin(const std::string& name) {
     case_ = name;
     ++cases_;
@@ -217,16 +228,10 @@ class Report {
   double share_ = 0, error_ = 0, tolerance_ = 0;
 };
 
-/// Where the files are: $GOLDEN_DIR, or the project's own copy.
-inline std::filesystem::path folder() {
-  const char* dir = std::getenv("GOLDEN_DIR");
-  return dir && *dir ? dir : CAIRN_SOURCE_DIR "/tests/golden/files";
-}
-
 /// The kinds of files: how the names of some tensors in them end, and the files that there should
 /// be.
 struct Kind {
-  const char* marker;
+  std::string marker;
   std::set<std::string> expected;
 };
 inline const std::vector<Kind>& kinds() {
@@ -235,7 +240,8 @@ inline const std::vector<Kind>& kinds() {
       {".pairs", {"loss.safetensors"}},
       {".losses", {"train.safetensors"}},
       {".matches", {"match.safetensors"}},
-      {".trajectory", {"optim.safetensors"}}};
+      {".trajectory", {"optim.safetensors"}},
+      {".descriptors", {"sift/sift.safetensors"}}};
   return all;
 }
 
@@ -249,16 +255,20 @@ inline const Kind* kind_of(const std::string& name, const TensorFile* file) {
 }
 
 /// Runs `check` on every file of one kind and prints a line for each: the expected ones, and all
-/// others in the folder. The first kind also reports the files that are of none.
+/// others in their folders. The first kind also reports the files that are of none.
 template <class Check>
 void check_files(const std::string& marker, Check&& check) {
   REQUIRE_MESSAGE(std::filesystem::is_directory(folder()), "GOLDEN_DIR ", folder().string(),
                   " is not a folder");
-  std::set<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder()))
-    if (entry.path().extension() == ".safetensors") names.insert(entry.path().filename().string());
-  for (const Kind& k : kinds())
-    if (marker == k.marker) names.insert(k.expected.begin(), k.expected.end());
+  const auto own = std::ranges::find(kinds(), marker, &Kind::marker);
+  std::set<std::string> names = own->expected;
+  for (const std::filesystem::path expected : own->expected) {
+    const auto below = expected.parent_path();
+    std::error_code absent;
+    for (const auto& entry : std::filesystem::directory_iterator(folder() / below, absent))
+      if (entry.path().extension() == ".safetensors")
+        names.insert((below / entry.path().filename()).string());
+  }
   const bool first = marker == kinds().front().marker;
   for (const auto& name : names) {
     const Kind* kind = kind_of(name, nullptr);

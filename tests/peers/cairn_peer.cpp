@@ -4,12 +4,15 @@
 //   cairn_peer forward WEIGHTS IMAGE HEIGHT WIDTH FEATURES     IMAGE: bytes; FEATURES: floats, out
 //   cairn_peer step MODEL SIDE_H SIDE_W
 //   cairn_peer nearest QUERIES DATABASE CHANNELS Q.bin D.bin INDEX     floats in, int64 out
+//   cairn_peer sift PHOTO OCTAVE-LAYERS CONTRAST EDGE MAX-KEYPOINTS
 //   cairn_peer limits
 #include <cstdio>
 #include <fstream>
 #include <iostream>
 
 #include "bin/bench.h"
+#include "data/image.h"
+#include "data/sift/sift.h"
 #include "tensor/kernels/limits/limits.h"
 #include "tensor/kernels/nearest/nearest.h"
 #include "ucn/weights.h"
@@ -69,6 +72,13 @@ int run(const std::vector<std::string>& a) {
     kernels::Nearest found;
     serve([&] { found = kernels::nearest(q, d); });
     write_from(a.at(6), found.index);
+  } else if (a.at(0) == "sift") {
+    const Tensor gray = read_image(a.at(1), {.channels = 1}).pixels;
+    const SiftOptions options{.max_keypoints = number(5),
+                              .octave_layers = int(number(2)),
+                              .contrast = std::stod(a.at(3)),
+                              .edge = std::stod(a.at(4))};
+    serve([&] { sift(gray, options); });
   } else {
     const auto limits = kernels::measure_limits();
     std::printf("%.3f %.3f\n", limits.gflops, limits.gbytes_per_s);

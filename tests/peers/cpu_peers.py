@@ -207,6 +207,11 @@ def main():
             for t in threads:
                 run(title, ["nearest", str(q), str(d), "64", file("q"), file("d")],
                     ("torch product", "faiss"), t, 2e-9 * q * d * 64, found, same)
+        photo = str(Path(__file__).parents[2] / "data/demo/pair/a.jpg")
+        for layers, contrast, edge, most in ((3, 0.04, 10, 0), (9, 0.01, 100, 0), (3, 1e-5, 10, 2000)):
+            for t in threads:
+                run(f"SIFT, {layers} layers, contrast {contrast}", ["sift", photo, str(layers),
+                    str(contrast), str(edge), str(most)], ("opencv",), t, 0, None, lambda name: None)
     sizes(a.python, a.ours)
     if a.json:
         Path(a.json).write_text(json.dumps({"limit": limit, "rows": report}, indent=1) + "\n")

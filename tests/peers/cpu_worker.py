@@ -4,6 +4,7 @@
     cpu_worker.py forward MODE WEIGHTS IMAGE HEIGHT WIDTH FEATURES THREADS
     cpu_worker.py step MODE MODEL HEIGHT WIDTH THREADS
     cpu_worker.py nearest MODE QUERIES DATABASE CHANNELS Q.bin D.bin INDEX THREADS
+    cpu_worker.py sift MODE PHOTO OCTAVE-LAYERS CONTRAST EDGE MAX-KEYPOINTS THREADS
     cpu_worker.py make MODEL WEIGHTS.safetensors ONNX-FOLDER HEIGHT WIDTH
 
 make draws the weights (with running statistics) and writes them for all, as safetensors and as ONNX.
@@ -102,6 +103,14 @@ def nearest(mode, q, d, c, queries, database, threads):
     return lambda: peer.nearest(torch.from_numpy(a), torch.from_numpy(b))[0].numpy()
 
 
+def sift(mode, photo, layers, contrast, edge, most, threads):
+    import cv2
+    cv2.setNumThreads(threads)
+    gray = cv2.imread(photo, cv2.IMREAD_GRAYSCALE)
+    find = cv2.SIFT_create(int(most), int(layers), float(contrast), float(edge))
+    return lambda: find.detectAndCompute(gray, None)
+
+
 def make(model, weights, folder, h, w):
     import torch
     import torch_peer
@@ -135,6 +144,8 @@ def main():
         run = forward(*args[:5], int(args[6]))
     elif what == "step":
         run = step(*args[:4], int(args[4]))
+    elif what == "sift":
+        run = sift(*args[:6], int(args[6]))
     else:
         run = nearest(*args[:6], int(args[7]))
     for _ in sys.stdin:
