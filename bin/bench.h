@@ -146,7 +146,7 @@ class OnePair : public PairSource {
       at.data<double>()[2 * i] = random.uniform(0, double(width - 1));
       at.data<double>()[2 * i + 1] = random.uniform(0, double(height - 1));
     }
-    pair_ = {noise({height, width, 1}), noise({height, width, 1}), at, at, "noise"};
+    pair_ = {noise({height, width, 1}), noise({height, width, 1}), at, at, {}, {}, "noise"};
   }
   int64_t size() const override { return 1; }
   Pair get(int64_t, Random&) const override { return pair_; }

@@ -1,15 +1,17 @@
-// train: from a folder of photos to the weights of a feature network.
+// train: from photos, or reconstructions, to the weights of a feature network.
 #include <unistd.h>
 
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <set>
 
 #include "bin/program.h"
 #include "tensor/file.h"
 #include "ucn/run_folder.h"
 #include "ucn/run_log.h"
 #include "ucn/trainer.h"
+#include "ucn/training_data.h"
 
 using namespace cairn;
 using namespace cairn::ucn;
@@ -31,6 +33,12 @@ void add_options(CLI::App& app, Arguments& a) {
   app.option_defaults()->group("Run");
   app.add_option("--images", t.images, "folder of photos (searched with its subfolders)")
       ->type_name("DIR");
+  app.add_option("--colmap", t.colmap, "a COLMAP reconstruction's folder; may come again")
+      ->type_name("MODEL")
+      ->allow_extra_args(false);
+  app.add_option("--photos", t.photos, "its photos; as often as --colmap")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
   app.add_option("--out", a.out, "folder of the run: weights, checkpoints, log")
       ->required()
       ->type_name("RUN");
@@ -55,6 +63,11 @@ void add_options(CLI::App& app, Arguments& a) {
                "weights that match by running moments (Open-UCN), not the photo's own");
 
   app.option_defaults()->group("Data");
+  app.add_option("--mix", t.mix, "shares of the sources, like homography:0.5,colmap:0.5");
+  app.add_option("--min-shared", t.min_shared, "points that photos of a pair must share (colmap)");
+  app.add_option("--angle", t.angle, "degrees between their lines of sight (colmap)");
+  app.add_option("--held-out", t.held_out, "share of the scenes to watch, not to train on");
+  app.add_option("--limit-cache", t.limit_cache, "MB of decoded photos that are kept");
   app.add_option("--crop", t.crop, "views are CROP x CROP pixels");
   app.add_option("--batch", t.batch, "pairs in one pass");
   app.add_option("--iter-size", t.iter_size, "passes added up to one step");
@@ -178,25 +191,23 @@ int train(Arguments& a) {
   if (o.precision == "auto") o.precision = device == Device::cuda ? "tf32" : "fp32";
   o.model.inputs = a.color ? 3 : 1;
   o.model.image_statistics = !a.running_statistics;
-  require(!o.images.empty(), ErrorId::usage, "train",
+  require(!o.images.empty() || !o.colmap.empty(), ErrorId::usage, "train",
           a.resume ? cat("'", a.out, "' holds no run to continue; a new one needs --images")
-                   : "--images is required");
+                   : "--images or --colmap is required");
   check(o);
   if (!a.resume && has_checkpoint(a.out))
     throw Error(ErrorId::usage, "train", cat("'", a.out, "' holds a training run"),
                 "continue it with --resume, or choose another --out");
 
-  HomographyPairsOptions pairs;
-  pairs.views.height = pairs.views.width = o.crop;
-  pairs.views.difficulty = o.difficulty;
-  pairs.channels = int(o.model.inputs);
-  pairs.correspondences = o.correspondences;
-  const HomographyPairs source(o.images, pairs);
-  size_t named = 0;
+  const TrainingData data = open_training_data(o);
+  const PairSource& source = *data.train;
+  std::set<std::string> named;
   const auto name_broken = [&] {  // photos are read as they are needed
-    for (const auto broken = source.broken(); named < broken.size(); ++named)
-      std::fprintf(stderr, "train: skipped %s (%zu so far)\n",
-                   one_line(broken[named].message).c_str(), named + 1);
+    for (const PairSource* s : {data.train.get(), data.held_out.get()})
+      for (const BrokenPhoto& broken : s ? s->broken() : std::vector<BrokenPhoto>())
+        if (named.insert(broken.path).second)
+          std::fprintf(stderr, "train: skipped %s (%zu so far)\n", one_line(broken.message).c_str(),
+                       named.size());
   };
 
   const RunFolder folder(a.out);
@@ -226,9 +237,10 @@ int train(Arguments& a) {
   if (std::signal(SIGHUP, on_signal) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup
   // Watched, never trained on: the same few pairs for the whole run.
   std::vector<Pair> watched;
-  for (uint64_t k = 0; k < 2; ++k) {
+  const PairSource& others = data.held_out ? *data.held_out : source;
+  for (uint64_t k = 0; k < (data.held_out ? 16 : 2); ++k) {
     Random random(o.seed, ~k);
-    watched.push_back(source.get(random.below(source.size()), random));
+    watched.push_back(others.get(random.below(others.size()), random));
   }
   Progress progress(o);
   while (!trainer.done() && !interrupted) {

@@ -8,12 +8,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// H x W x C f32 in [0, 255] to the network's input, in place.
-Tensor network_input(Tensor picture) {
-  for (float& v : picture.span<float>()) v = v / 255.f - 0.5f;
-  return picture;
-}
-
 /// True for a folder that is, through a link, one of those above it: the walk would never end.
 bool leads_back(const fs::recursive_directory_iterator& it) {
   std::error_code ignored;
@@ -67,31 +61,23 @@ Pair make_homography_pair(const Pyramid& photo, const Views& views,
       if (x1 >= 0 && y1 >= 0 && x1 <= double(w - 1) && y1 <= double(h - 1))
         matches.push_back({double(x), double(y), x1, y1});
     }
-  const int64_t found = int64_t(matches.size());
-  const bool all = options.correspondences == 0 || options.correspondences >= found;
-  const int64_t count = all ? found : options.correspondences;
-  std::vector<int64_t> chosen;
-  if (!all) chosen = sample_without_replacement(found, count, random);
-  pair.positions0 = Tensor::empty({count, 2}, DType::f64);
-  pair.positions1 = Tensor::empty({count, 2}, DType::f64);
-  double *p0 = pair.positions0.data<double>(), *p1 = pair.positions1.data<double>();
-  for (int64_t i = 0; i < count; ++i) {
-    const auto& m = matches[size_t(all ? i : chosen[size_t(i)])];
-    std::copy(m.begin(), m.begin() + 2, p0 + 2 * i);
-    std::copy(m.begin() + 2, m.end(), p1 + 2 * i);
-  }
+  set_positions(pair, matches, options.correspondences, random);
   return pair;
 }
 
 HomographyPairs::HomographyPairs(const std::string& folder, const HomographyPairsOptions& options)
-    : folder_(folder),
+    : HomographyPairs(find_images(folder), folder, options) {}
+
+HomographyPairs::HomographyPairs(std::vector<std::string> photos, const std::string& name,
+                                 const HomographyPairsOptions& options)
+    : name_(name),
       options_(options),
-      photos_(find_images(folder), {options.channels, options.max_side, options.cache_bytes}) {
+      photos_(std::move(photos), {options.channels, options.max_side, options.cache_bytes}) {
   require(options.channels == 1 || options.channels == 3, ErrorId::argument, "homography_pairs",
           "channels is ", options.channels, ", not 1 or 3");
   require(options.correspondences >= 0, ErrorId::argument, "homography_pairs",
           "correspondences is ", options.correspondences);
-  require(size() > 0, ErrorId::io, "homography_pairs", "no images: '", folder,
+  require(size() > 0, ErrorId::io, "homography_pairs", "no images: '", name,
           "' holds no .jpg, .jpeg or .png file");
   Random random(0);
   get(0, random);  // fails now, not in the middle of a training, on bad options or if all is broken
@@ -110,14 +96,14 @@ Pair HomographyPairs::get(int64_t index, Random& random) const {
     return pair;
   }
   throw Error(ErrorId::io, "homography_pairs",
-              cat("no images: none of the ", size(), " in '", folder_,
+              cat("no images: none of the ", size(), " in '", name_,
                   "' can be read; the first: ", photos_.broken().front().message));
 }
 
 std::string HomographyPairs::description() const {
   const ViewOptions& v = options_.views;
   return cat("pairs of ", v.width, " x ", v.height, (options_.channels == 1 ? " gray" : " colour"),
-             " views of ", size(), " photos in '", folder_, "', difficulty ", v.difficulty);
+             " views of ", size(), " photos in '", name_, "', difficulty ", v.difficulty);
 }
 
 }  // namespace cairn

@@ -37,15 +37,17 @@ class HomographyPairs : public PairSource {
  public:
   /// Throws ErrorId::io when the folder holds no image that can be read.
   explicit HomographyPairs(const std::string& folder, const HomographyPairsOptions& options = {});
+  /// Of these photos; `name` stands for them in words.
+  HomographyPairs(std::vector<std::string> photos, const std::string& name,
+                  const HomographyPairsOptions& options = {});
 
   int64_t size() const override { return photos_.size(); }
   Pair get(int64_t index, Random& random) const override;
   std::string description() const override;
-  /// The photos found broken up to now, newest last (they are read when they are first needed).
-  std::vector<BrokenPhoto> broken() const { return photos_.broken(); }
+  std::vector<BrokenPhoto> broken() const override { return photos_.broken(); }
 
  private:
-  std::string folder_;
+  std::string name_;
   HomographyPairsOptions options_;
   mutable PhotoCache photos_;
 };

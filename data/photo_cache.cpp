@@ -10,13 +10,21 @@ namespace cairn {
 PhotoCache::PhotoCache(std::vector<std::string> paths, const Options& options)
     : paths_(std::move(paths)), options_(options) {}
 
-std::shared_ptr<const Pyramid> PhotoCache::read(const std::string& path) const {
+std::shared_ptr<const Pyramid> PhotoCache::read(int64_t index) const {
   ReadOptions options;
   options.channels = options_.channels;
-  Tensor pixels = read_image(path, options).pixels;
+  options.respect_exif = options_.respect_exif;
+  Tensor pixels = read_image(path(index), options).pixels;
   const int64_t h = pixels.dim(0), w = pixels.dim(1), longer = std::max(h, w);
-  require(std::min(h, w) >= 16, ErrorId::format, "read_image", "'", path, "' has only ", w, " x ",
-          h, " pixels, at least 16 x 16 are needed");
+  require(std::min(h, w) >= 16, ErrorId::format, "read_image", "'", path(index), "' has only ", w,
+          " x ", h, " pixels, at least 16 x 16 are needed");
+  if (!options_.sizes.empty()) {
+    const auto [width, height] = options_.sizes[size_t(index)];
+    // Up to rounding of the shorter side.
+    require(std::abs(w * height - h * width) <= std::max(width, height), ErrorId::format,
+            "read_image", "'", path(index), "' has ", w, " x ", h, " pixels, not ", width, " x ",
+            height, " or in proportion");
+  }
   if (longer > options_.max_side) {
     const auto reduce = [&](int64_t side) {
       return std::max<int64_t>(16, (side * options_.max_side + longer / 2) / longer);
@@ -37,7 +45,7 @@ std::shared_ptr<const Pyramid> PhotoCache::get(int64_t index) {
   }
   std::shared_ptr<const Pyramid> photo;
   try {
-    photo = read(path(index));
+    photo = read(index);
   } catch (const Error& error) {
     if (error.id() != ErrorId::io && error.id() != ErrorId::format) throw;
     std::lock_guard lock(mutex_);

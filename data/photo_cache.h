@@ -1,6 +1,7 @@
 // Decoded photos, kept while they fit a budget.
 #pragma once
 
+#include <array>
 #include <list>
 #include <map>
 #include <memory>
@@ -9,14 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "data/pairs.h"
 #include "data/warp.h"
 
 namespace cairn {
-
-/// A photo that could not be used, and why.
-struct BrokenPhoto {
-  std::string path, message;
-};
 
 /// Reads photos by index and keeps those used last, up to a number of bytes. Safe to use from
 /// several threads; files are read outside the lock.
@@ -26,6 +23,9 @@ class PhotoCache {
     int channels = 1;
     int64_t max_side = 1280;  ///< longer photos are reduced when they are read
     int64_t max_bytes = int64_t{2} << 30;
+    bool respect_exif = true;
+    /// Width and height of each photo, up to a common factor; empty: any will do.
+    std::vector<std::array<int64_t, 2>> sizes = {};
   };
   PhotoCache(std::vector<std::string> paths, const Options& options);
 
@@ -41,7 +41,7 @@ class PhotoCache {
     std::shared_ptr<const Pyramid> photo;
     std::list<int64_t>::iterator used;
   };
-  std::shared_ptr<const Pyramid> read(const std::string& path) const;
+  std::shared_ptr<const Pyramid> read(int64_t index) const;
 
   std::vector<std::string> paths_;
   Options options_;

@@ -17,6 +17,7 @@ constexpr Rule any{[](double) { return true; }, ""};
 constexpr Rule positive{[](double v) { return v > 0 && std::isfinite(v); }, "positive"};
 constexpr Rule not_negative{[](double v) { return v >= 0 && std::isfinite(v); }, "0 or more"};
 constexpr Rule fraction{[](double v) { return v >= 0 && v <= 1; }, "from 0 to 1"};
+constexpr Rule part{[](double v) { return v >= 0 && v < 1; }, "0 or more and below 1"};
 constexpr Rule up_to_2{[](double v) { return v >= 0 && v <= 2; }, "from 0 to 2"};
 constexpr Rule few{[](double v) { return v >= 0 && v <= 256; }, "from 0 to 256"};
 constexpr Rule count{[](double v) { return v >= 1 && v <= 65536; }, "from 1 to 65536"};
@@ -31,6 +32,12 @@ constexpr bool decides = true, may_change = false;
 template <class Options, class F>
 void each_setting(Options& o, F&& f) {
   f("images", o.images, any, may_change);  // the folder may have moved
+  f("colmap", o.colmap, any, may_change);
+  f("photos", o.photos, any, may_change);
+  f("mix", o.mix, any, decides);
+  f("min_shared", o.min_shared, positive, decides);
+  f("angle", o.angle, any, decides);
+  f("held_out", o.held_out, part, decides);
   f("model", o.model.model, any, decides);
   f("inputs", o.model.inputs, photo_channels, decides);
   f("outputs", o.model.outputs, channels, decides);
@@ -67,6 +74,7 @@ void each_setting(Options& o, F&& f) {
   f("checkpoint_every", o.checkpoint_every, positive, may_change);
   f("log_every", o.log_every, positive, may_change);
   f("loader_threads", o.loader_threads, few, may_change);
+  f("limit_cache", o.limit_cache, positive, may_change);
 }
 
 }  // namespace

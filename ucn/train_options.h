@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "data/homography_pairs.h"
 #include "ucn/loss.h"
@@ -10,7 +11,13 @@
 namespace cairn::ucn {
 
 struct TrainOptions {
-  std::string images;  ///< folder of photos
+  std::string images;               ///< folder of photos
+  std::vector<std::string> colmap;  ///< folders of reconstructions,
+  std::vector<std::string> photos;  ///< and of their photos
+  std::string mix;                  ///< homography:0.5,colmap:0.5; empty: equal shares
+  int64_t min_shared = 30;          ///< points of two photos that make a pair,
+  std::string angle = "5:45";       ///< and degrees between their lines of sight
+  double held_out = 0;              ///< share of the scenes that are not trained on
   ResUNetConfig model{.image_statistics = true};
   LossOptions loss{.num_hn_samples = 8192};
   std::string loss_name = "hardest";  ///< hardest, contrastive
@@ -37,6 +44,7 @@ struct TrainOptions {
   int64_t checkpoint_every = 500;  ///< the rest decides nothing about the result
   int64_t log_every = 20;
   int loader_threads = 1;
+  int64_t limit_cache = 2000;  ///< MB of decoded photos that are kept
 };
 
 /// JSON with one key per flag of bin/train; reading takes absent keys at their default and throws

@@ -319,7 +319,7 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
   const std::string changed = difference(newest->settings, options_);
   require(changed.empty(), ErrorId::usage, "resume", "the run was made with ", changed);
   require(newest->pairs == source_.size(), ErrorId::usage, "resume", "the run was made with ",
-          newest->pairs, " photos, not ", source_.size());
+          newest->pairs, " photos or pairs, not ", source_.size());
   nn::import_state(*network_, with_prefix(newest->file.tensors, "model."), path);
   optimizer_->load_state(with_prefix(newest->file.tensors, "optimizer."));
   iteration_ = newest->iteration;

@@ -118,7 +118,7 @@ TEST_CASE("train does not write over a run unless told to continue it") {
   std::filesystem::remove(p.folder / "moved/photo-2.png");
   const Finished fewer = p.train("--resume --out run --images moved");
   CHECK(fewer.failed_in_one_line(2));
-  CHECK(has(fewer.err, "3 photos, not 2"));
+  CHECK(has(fewer.err, "3 photos or pairs, not 2"));
 }
 
 TEST_CASE("a damaged checkpoint is passed over for the one before; without any the run stays") {

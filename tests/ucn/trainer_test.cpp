@@ -164,7 +164,7 @@ TEST_CASE("other settings and other photos are refused by name") {
   CHECK(full_error_of([&] { Trainer(o, source()).resume(folder.path); }) ==
         "usage: resume: the run was made with lr: 0.001, not 0.5");
   CHECK(full_error_of([&] { Trainer(tiny(), OnePair()).resume(folder.path); }) ==
-        "usage: resume: the run was made with 3 photos, not 1");
+        "usage: resume: the run was made with 3 photos or pairs, not 1");
   o = tiny();
   o.iterations = 1000;
   o.images = "moved";

@@ -1,0 +1,211 @@
+#include "data/colmap/pairs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numbers>
+
+namespace cairn {
+namespace {
+
+/// Calls f(observation in a, observation in b) for each point that both observe.
+template <class F>
+void each_shared(const PosedImage& a, const PosedImage& b, const F& f) {
+  auto i = a.observations.begin(), j = b.observations.begin();
+  while (i != a.observations.end() && j != b.observations.end()) {
+    if (i->point == j->point)
+      f(*i++, *j++);
+    else if (i->point < j->point)
+      ++i;
+    else
+      ++j;
+  }
+}
+
+/// Degrees at x between the lines to a and b.
+double angle_at(const std::array<double, 3>& x, const std::array<double, 3>& a,
+                const std::array<double, 3>& b) {
+  double aa = 0, bb = 0, ab = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    aa += (a[i] - x[i]) * (a[i] - x[i]);
+    bb += (b[i] - x[i]) * (b[i] - x[i]);
+    ab += (a[i] - x[i]) * (b[i] - x[i]);
+  }
+  return std::acos(std::clamp(ab / std::sqrt(aa * bb), -1.0, 1.0)) * 180 / std::numbers::pi;
+}
+
+/// Without the observations that lie further than `most` from where they should.
+void keep_exact(ColmapModel& model, double most) {
+  for (PosedImage& image : model.images)
+    std::erase_if(image.observations, [&](const Observation& o) {
+      return !(reprojection_error(model, image, o) <= most);
+    });
+}
+
+PhotoCache photos_of(const ColmapModel& model, const std::string& folder,
+                     const ColmapPairsOptions& o) {
+  std::vector<std::string> paths;
+  PhotoCache::Options options{o.channels, o.max_side, o.cache_bytes, false, {}};
+  for (const PosedImage& image : model.images) {
+    const Camera& camera = model.cameras.at(image.camera);
+    paths.push_back(std::filesystem::path(folder) / image.name);
+    options.sizes.push_back({camera.width, camera.height});
+  }
+  return PhotoCache(paths, options);
+}
+
+/// A window of a photo: pixel v of the view lies at center + (v - middle) zoom.
+struct Window {
+  double zoom, x, y;          ///< the photo's pixels per pixel of the view; its centre
+  double middle_x, middle_y;  ///< of the view
+  Homography to_photo() const {
+    return compose(translation(x, y),
+                   compose(scaling(zoom, zoom), translation(-middle_x, -middle_y)));
+  }
+  Point to_view(const Point& p) const {
+    return {(p[0] - x) / zoom + middle_x, (p[1] - y) / zoom + middle_y};
+  }
+};
+
+}  // namespace
+
+std::vector<ColmapPair> find_colmap_pairs(const ColmapModel& model, const ColmapPairsOptions& o) {
+  std::unordered_map<uint64_t, std::vector<int64_t>> seen_by;
+  for (size_t i = 0; i < model.images.size(); ++i)
+    for (const Observation& ob : model.images[i].observations)
+      seen_by[ob.point].push_back(int64_t(i));
+  std::map<std::pair<int64_t, int64_t>, int64_t> shared;
+  for (const auto& [point, images] : seen_by)
+    for (size_t i = 0; i < images.size(); ++i)
+      for (size_t j = i + 1; j < images.size(); ++j) ++shared[{images[i], images[j]}];
+  std::vector<ColmapPair> pairs;
+  for (const auto& [pair, count] : shared) {
+    if (count < o.min_shared) continue;
+    const PosedImage &a = model.images[size_t(pair.first)], &b = model.images[size_t(pair.second)];
+    const auto center_a = camera_center(a), center_b = camera_center(b);
+    std::vector<double> angles;
+    each_shared(a, b, [&](const Observation& x, const Observation&) {
+      angles.push_back(angle_at(model.points.at(x.point), center_a, center_b));
+    });
+    const auto median = angles.begin() + std::ptrdiff_t(angles.size() / 2);
+    std::nth_element(angles.begin(), median, angles.end());
+    if (*median >= o.min_angle && *median <= o.max_angle)
+      pairs.push_back({pair.first, pair.second, count, *median});
+  }
+  return pairs;
+}
+
+ColmapPairs::ColmapPairs(const std::string& model, const std::string& photos,
+                         const ColmapPairsOptions& options)
+    : name_(model),
+      options_(options),
+      model_(read_colmap_model(model)),
+      photos_(photos_of(model_, photos, options)) {
+  require(options.channels == 1 || options.channels == 3, ErrorId::argument, "colmap_pairs",
+          "channels is ", options.channels, ", not 1 or 3");
+  require(options.height >= 8 && options.width >= 8 && options.max_zoom >= 1 &&
+              options.min_shared >= 1 && options.correspondences >= 0,
+          ErrorId::argument, "colmap_pairs", "views of ", options.width, " x ", options.height,
+          " at a zoom of ", options.max_zoom, ", of ", options.min_shared,
+          " shared points make no sense");
+  std::error_code ignored;
+  require(std::filesystem::is_directory(photos, ignored), ErrorId::io, "colmap_pairs",
+          "there is no folder of photos '", photos, "'");
+  keep_exact(model_, options.max_error);
+  pairs_ = find_colmap_pairs(model_, options);
+  require(!pairs_.empty(), ErrorId::io, "colmap_pairs", "'", model, "': none of its ",
+          model_.images.size(), " photos are a pair: ", options.min_shared,
+          " shared points, seen under ", options.min_angle, " to ", options.max_angle, " degrees");
+  Random random(0);
+  get(0, random);  // fails now if no photo can be read
+}
+
+Pair ColmapPairs::get(int64_t index, Random& random) const {
+  require(index >= 0 && index < size(), ErrorId::index, "colmap_pairs", "no pair ", index,
+          " among ", size());
+  const ColmapPair* pair = nullptr;
+  std::shared_ptr<const Pyramid> photo[2];
+  const bool swapped = random.chance(0.5);
+  int64_t image[2]{};
+  for (int64_t step = 0; step < size() && !pair; ++step) {
+    const ColmapPair& next = pairs_[size_t((index + step) % size())];
+    image[0] = swapped ? next.image1 : next.image0;
+    image[1] = swapped ? next.image0 : next.image1;
+    for (int k : {0, 1}) photo[k] = photos_.get(image[k]);
+    if (photo[0] && photo[1]) pair = &next;
+  }
+  if (!pair)
+    throw Error(ErrorId::io, "colmap_pairs",
+                cat("'", name_, "': of no pair can both photos be read; the first: ",
+                    photos_.broken().front().message));
+
+  // Observations in the photos' pixels.
+  std::vector<std::array<Point, 2>> points;
+  const auto in_photo = [&](int k, const Observation& o) {
+    const Camera& camera = model_.cameras.at(model_.images[size_t(image[k])].camera);
+    return Point{o.x * double(photo[k]->width()) / double(camera.width) - 0.5,
+                 o.y * double(photo[k]->height()) / double(camera.height) - 0.5};
+  };
+  each_shared(model_.images[size_t(image[0])], model_.images[size_t(image[1])],
+              [&](const Observation& a, const Observation& b) {
+                points.push_back({in_photo(0, a), in_photo(1, b)});
+              });
+
+  const int64_t h = options_.height, w = options_.width;
+  double zoom = std::exp(random.uniform(0, std::log(options_.max_zoom)));
+  for (const auto& p : photo)  // the view lies inside
+    zoom = std::min({zoom, double(p->width()) / double(w), double(p->height()) / double(h)});
+  const auto inside = [&](const Point& p) {
+    return p[0] >= 0 && p[1] >= 0 && p[0] <= double(w - 1) && p[1] <= double(h - 1);
+  };
+  std::array<Window, 2> windows{};
+  std::vector<std::array<double, 4>> matches;
+  constexpr int attempts = 8, enough = 32;
+  for (int attempt = 0; attempt < attempts && int(matches.size()) < enough; ++attempt) {
+    const auto& about = points[size_t(random.below(int64_t(points.size())))];
+    std::array<Window, 2> tried{};
+    for (size_t k = 0; k < 2; ++k) {
+      const auto center = [&](double at, int64_t side, int64_t view) {
+        const double half = zoom * double(view) / 2;
+        const double moved = at + random.uniform(-0.5, 0.5) * half;
+        return std::clamp(moved, half - 0.5, std::max(half, double(side) - half) - 0.5);
+      };
+      tried[k] = {zoom, center(about[k][0], photo[k]->width(), w),
+                  center(about[k][1], photo[k]->height(), h), double(w - 1) / 2, double(h - 1) / 2};
+    }
+    std::vector<std::array<double, 4>> found;
+    for (const auto& p : points) {
+      const Point v0 = tried[0].to_view(p[0]), v1 = tried[1].to_view(p[1]);
+      if (inside(v0) && inside(v1)) found.push_back({v0[0], v0[1], v1[0], v1[1]});
+    }
+    if (attempt > 0 && found.size() <= matches.size()) continue;
+    matches = std::move(found);
+    windows = tried;
+  }
+
+  Pair result;
+  result.name = cat(photos_.path(image[0]), " + ", photos_.path(image[1]));
+  const auto view = [&](size_t k) {
+    return network_input(change_appearance(warp(*photo[k], windows[k].to_photo(), h, w),
+                                           options_.photometric, random));
+  };
+  result.image0 = view(0);
+  result.image1 = view(1);
+  set_positions(result, matches, options_.correspondences, random);
+  const auto unknown = [&](const Tensor& positions) {
+    Tensor mask = Tensor::full({h, w}, 1, DType::u8);
+    const double* p = positions.data<double>();
+    for (int64_t i = 0; i < positions.dim(0); ++i, p += 2)
+      mask.data<uint8_t>()[std::lround(p[1]) * w + std::lround(p[0])] = 0;
+    return mask;
+  };
+  result.unknown0 = unknown(result.positions0);
+  result.unknown1 = unknown(result.positions1);
+  return result;
+}
+
+std::string ColmapPairs::description() const {
+  return cat(size(), " pairs of photos of the reconstruction '", name_, "'");
+}
+
+}  // namespace cairn

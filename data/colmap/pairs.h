@@ -1,0 +1,61 @@
+// Pairs from reconstructions: two photos of one place, and the points that both show.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/colmap/model.h"
+#include "data/pairs.h"
+#include "data/photo_cache.h"
+#include "data/photometric.h"
+
+namespace cairn {
+
+struct ColmapPairsOptions {
+  int64_t height = 128, width = 128;       ///< of the views cut from the photos
+  double max_zoom = 2;                     ///< a view's pixel spans up to so many of its photo's
+  int64_t min_shared = 30;                 ///< points that two photos must share
+  double min_angle = 5, max_angle = 45;    ///< degrees between the lines of sight (the median)
+  double max_error = 2;                    ///< px: points seen further from where they should be
+  Photometric photometric = {};            ///< of each view apart
+  int channels = 1;                        ///< 1: gray, 3: RGB
+  int64_t correspondences = 4096;          ///< at most; 0: all
+  int64_t max_side = 1280;                 ///< longer photos are reduced when they are read
+  int64_t cache_bytes = int64_t{2} << 30;  ///< of decoded photos that are kept
+};
+
+/// Two photos of a reconstruction.
+struct ColmapPair {
+  int64_t image0, image1;  ///< indices of ColmapModel::images
+  int64_t shared;          ///< points that both observe
+  double angle;            ///< degrees, the median over these
+};
+
+/// All pairs within the options' limits, in order.
+std::vector<ColmapPair> find_colmap_pairs(const ColmapModel& model,
+                                          const ColmapPairsOptions& options);
+
+/// Index i shows pair i, either photo first, or the next pair whose photos can be read. The views
+/// lie around a point that both photos show; correspondences are the observations of the points.
+class ColmapPairs : public PairSource {
+ public:
+  /// `model`: a folder as read_colmap_model() takes it; `photos`: the folder that the photos' names
+  /// begin in. Throws as that does, and ErrorId::io when no pair is left or no photo can be read.
+  ColmapPairs(const std::string& model, const std::string& photos,
+              const ColmapPairsOptions& options = {});
+
+  int64_t size() const override { return int64_t(pairs_.size()); }
+  Pair get(int64_t index, Random& random) const override;
+  std::string description() const override;
+  std::vector<BrokenPhoto> broken() const override { return photos_.broken(); }
+  const std::vector<ColmapPair>& pairs() const { return pairs_; }
+
+ private:
+  std::string name_;
+  ColmapPairsOptions options_;
+  ColmapModel model_;
+  std::vector<ColmapPair> pairs_;
+  mutable PhotoCache photos_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,164 @@
+#include "ucn/training_data.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "data/colmap/pairs.h"
+#include "data/homography_pairs.h"
+#include "data/mixed_pairs.h"
+
+namespace cairn::ucn {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path canonical(const std::string& path) {
+  std::error_code error;
+  const fs::path found = fs::weakly_canonical(path, error);
+  return error ? fs::path(path) : found;
+}
+
+bool lies_in(const fs::path& path, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first ==
+         folder.end();
+}
+
+uint64_t hash(const std::string& text) {  // FNV-1a
+  uint64_t h = 0xcbf29ce484222325;
+  for (unsigned char c : text) h = (h ^ c) * 0x100000001b3;
+  return h;
+}
+
+/// Which scenes are held out: those whose name has the smallest hash, so that a scene that is added
+/// moves few others.
+std::set<fs::path> choose(std::set<fs::path> scenes, double share) {
+  std::vector<fs::path> order(scenes.begin(), scenes.end());
+  std::ranges::stable_sort(order, {}, [](const fs::path& p) { return hash(p.filename()); });
+  const auto count = size_t(std::max(1L, std::lround(share * double(order.size()))));
+  order.resize(std::min(count, order.size() - 1));
+  return {order.begin(), order.end()};
+}
+
+/// "homography:0.5,colmap:0.5" by name.
+std::map<std::string, double> weights_of(const TrainOptions& o) {
+  std::map<std::string, double> weights;
+  if (!o.images.empty()) weights["homography"] = 1;
+  if (!o.colmap.empty()) weights["colmap"] = 1;
+  if (o.mix.empty()) return weights;
+  const auto bad = [&](const std::string& why) {
+    throw Error(ErrorId::usage, "train", cat("mix is '", o.mix, "': ", why),
+                "write it like homography:0.5,colmap:0.5");
+  };
+  std::map<std::string, double> said;
+  std::stringstream parts(o.mix);
+  for (std::string part; std::getline(parts, part, ',');) {
+    const size_t colon = part.find(':');
+    const std::string name = part.substr(0, colon);
+    char* end = nullptr;
+    const double weight =
+        colon == std::string::npos ? 0 : std::strtod(part.c_str() + colon + 1, &end);
+    if (!(weight > 0) || !std::isfinite(weight) || *end) bad(cat("'", part, "' has no weight"));
+    if (!weights.contains(name)) bad(cat("there is no source '", name, "' in this run"));
+    if (!said.emplace(name, weight).second) bad(cat("'", name, "' comes twice"));
+  }
+  for (const auto& [name, weight] : weights)
+    if (!said.contains(name)) bad(cat("'", name, "' is missing"));
+  return said;
+}
+
+struct Reconstruction {
+  std::string model, photos;
+};
+
+std::vector<Reconstruction> reconstructions(const TrainOptions& o) {
+  require(o.photos.size() == o.colmap.size(), ErrorId::usage, "train", "there are ",
+          o.colmap.size(), " reconstructions (--colmap) and ", o.photos.size(),
+          " folders of their photos (--photos)");
+  std::vector<Reconstruction> all;
+  for (size_t i = 0; i < o.colmap.size(); ++i) all.push_back({o.colmap[i], o.photos[i]});
+  return all;
+}
+
+/// "5:45".
+std::pair<double, double> angles(const std::string& text) {
+  char *end = nullptr, *end2 = nullptr;
+  const double low = std::strtod(text.c_str(), &end);
+  const double high = end != text.c_str() && *end == ':' ? std::strtod(end + 1, &end2) : -1;
+  require(end2 && !*end2 && end2 != end + 1 && low >= 0 && high >= low && high <= 180,
+          ErrorId::usage, "train", "angle is '", text, "', not two angles in degrees like 5:45");
+  return {low, high};
+}
+
+}  // namespace
+
+TrainingData open_training_data(const TrainOptions& o) {
+  const auto weights = weights_of(o);
+  require(!weights.empty(), ErrorId::usage, "train",
+          "there is nothing to train on: --images or --colmap is required");
+  const auto scenes = reconstructions(o);
+
+  HomographyPairsOptions warps;
+  warps.views.height = warps.views.width = o.crop;
+  warps.views.difficulty = o.difficulty;
+  warps.channels = int(o.model.inputs);
+  warps.correspondences = o.correspondences;
+  warps.cache_bytes = o.limit_cache * 1000000;
+  ColmapPairsOptions real;
+  real.height = real.width = o.crop;
+  std::tie(real.min_angle, real.max_angle) = angles(o.angle);
+  real.min_shared = o.min_shared;
+  real.channels = warps.channels;
+  real.correspondences = o.correspondences;
+  real.cache_bytes = warps.cache_bytes / std::max<int64_t>(1, int64_t(scenes.size()));
+
+  // The scene of each reconstruction and of each photo.
+  std::vector<fs::path> folders, scene_of;
+  for (const Reconstruction& r : scenes) folders.push_back(canonical(r.photos));
+  std::vector<std::string> photos;
+  if (!o.images.empty()) photos = find_images(o.images);
+  for (const std::string& photo : photos) {
+    const fs::path path = canonical(photo);
+    const auto known = std::ranges::find_if(
+        folders, [&](const fs::path& folder) { return lies_in(path, folder); });
+    scene_of.push_back(known == folders.end() ? path.parent_path() : *known);
+  }
+  std::set<fs::path> all(folders.begin(), folders.end());
+  all.insert(scene_of.begin(), scene_of.end());
+  if (all.size() == 1 && scenes.empty()) {
+    std::ranges::transform(photos, scene_of.begin(), canonical);
+    all = {scene_of.begin(), scene_of.end()};
+  }
+  std::set<fs::path> held;
+  if (o.held_out > 0) {
+    require(all.size() > 1, ErrorId::usage, "train",
+            "there is but one scene, so nothing can be held out");
+    held = choose(all, o.held_out);
+  }
+
+  const auto build = [&](bool out) -> std::unique_ptr<PairSource> {
+    std::vector<MixedPairs::Part> parts;
+    std::vector<std::string> mine;
+    for (size_t i = 0; i < photos.size(); ++i)
+      if (held.contains(scene_of[i]) == out) mine.push_back(photos[i]);
+    if (!mine.empty() || (!out && !o.images.empty()))
+      parts.push_back(
+          {std::make_unique<HomographyPairs>(mine, o.images, warps), weights.at("homography")});
+    std::vector<MixedPairs::Part> real_parts;
+    for (size_t i = 0; i < scenes.size(); ++i)
+      if (held.contains(folders[i]) == out)
+        real_parts.push_back(
+            {std::make_unique<ColmapPairs>(scenes[i].model, scenes[i].photos, real), 1});
+    for (auto& part : real_parts)
+      parts.push_back({std::move(part.source), weights.at("colmap") / double(real_parts.size())});
+    if (parts.empty()) return nullptr;
+    return std::make_unique<MixedPairs>(std::move(parts));
+  };
+  TrainingData data{build(false), held.empty() ? nullptr : build(true)};
+  require(data.train != nullptr, ErrorId::usage, "train", "everything is held out");
+  return data;
+}
+
+}  // namespace cairn::ucn
