@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <set>
 
+#include "bin/data_options.h"
 #include "bin/program.h"
 #include "tensor/file.h"
 #include "ucn/run_folder.h"
@@ -31,14 +32,7 @@ void add_options(CLI::App& app, Arguments& a) {
   TrainOptions& t = a.train;
   app.option_defaults()->always_capture_default();
   app.option_defaults()->group("Run");
-  app.add_option("--images", t.images, "folder of photos (searched with its subfolders)")
-      ->type_name("DIR");
-  app.add_option("--colmap", t.colmap, "a COLMAP reconstruction's folder; may come again")
-      ->type_name("MODEL")
-      ->allow_extra_args(false);
-  app.add_option("--photos", t.photos, "its photos; as often as --colmap")
-      ->type_name("DIR")
-      ->allow_extra_args(false);
+  add_source_options(app, t);
   app.add_option("--out", a.out, "folder of the run: weights, checkpoints, log")
       ->required()
       ->type_name("RUN");
@@ -63,16 +57,10 @@ void add_options(CLI::App& app, Arguments& a) {
                "weights that match by running moments (Open-UCN), not the photo's own");
 
   app.option_defaults()->group("Data");
-  app.add_option("--mix", t.mix, "shares of the sources, like homography:0.5,colmap:0.5");
-  app.add_option("--min-shared", t.min_shared, "points that photos of a pair must share (colmap)");
-  app.add_option("--angle", t.angle, "degrees between their lines of sight (colmap)");
+  add_pair_options(app, t);
   app.add_option("--held-out", t.held_out, "share of the scenes to watch, not to train on");
-  app.add_option("--limit-cache", t.limit_cache, "MB of decoded photos that are kept");
-  app.add_option("--crop", t.crop, "views are CROP x CROP pixels");
   app.add_option("--batch", t.batch, "pairs in one pass");
   app.add_option("--iter-size", t.iter_size, "passes added up to one step");
-  app.add_option("--correspondences", t.correspondences, "drawn in each pair");
-  app.add_option("--difficulty", t.difficulty, "of the warps; 0: none");
 
   app.option_defaults()->group("Loss");
   app.add_option("--loss", t.loss_name, "hardest or contrastive");
@@ -191,9 +179,9 @@ int train(Arguments& a) {
   if (o.precision == "auto") o.precision = device == Device::cuda ? "tf32" : "fp32";
   o.model.inputs = a.color ? 3 : 1;
   o.model.image_statistics = !a.running_statistics;
-  require(!o.images.empty() || !o.colmap.empty(), ErrorId::usage, "train",
+  require(!o.images.empty() || !o.colmap.empty() || !o.yfcc_raw.empty(), ErrorId::usage, "train",
           a.resume ? cat("'", a.out, "' holds no run to continue; a new one needs --images")
-                   : "--images or --colmap is required");
+                   : "--images, --colmap or --yfcc-raw is required");
   check(o);
   if (!a.resume && has_checkpoint(a.out))
     throw Error(ErrorId::usage, "train", cat("'", a.out, "' holds a training run"),
@@ -272,7 +260,7 @@ int train(Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains a dense feature network on pairs of views warped from photos.", "train");
+  CLI::App app("Trains a dense feature network on pairs of photos, or of views warped from one.", "train");
   Arguments arguments;
   return run_program(
       app, argc, argv, [&] { add_options(app, arguments); },

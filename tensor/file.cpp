@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <sstream>
 #include <system_error>
 
 #include "tensor/error.h"
@@ -52,6 +53,17 @@ std::vector<uint8_t> read_file(const std::string& path, int64_t max_bytes, std::
   }
   bytes.resize(size);
   return bytes;
+}
+
+std::vector<std::string> read_lines(const std::string& path, std::string_view op) {
+  const auto bytes = read_file(path, int64_t{1} << 30, op);
+  std::istringstream text(std::string(bytes.begin(), bytes.end()));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) {
+    while (!line.empty() && std::isspace(static_cast<unsigned char>(line.back()))) line.pop_back();
+    if (!line.empty()) lines.push_back(line);
+  }
+  return lines;
 }
 
 AtomicFile::AtomicFile(const std::string& path, std::string_view op)

@@ -15,6 +15,10 @@ namespace cairn {
 std::vector<uint8_t> read_file(const std::string& path, int64_t max_bytes = int64_t{1} << 36,
                                std::string_view op = "read_file");
 
+/// The lines of a text file that are not empty, without the blanks at their ends. Throws as
+/// read_file().
+std::vector<std::string> read_lines(const std::string& path, std::string_view op = "read_lines");
+
 /// A file that appears under its name only when it is whole: bytes go to a temporary file beside
 /// it, which commit() syncs and renames. Without commit() (an exception, say) the temporary is
 /// removed and an older file of that name stays as it was. A path that names a device or a pipe

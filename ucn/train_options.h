@@ -11,13 +11,14 @@
 namespace cairn::ucn {
 
 struct TrainOptions {
-  std::string images;               ///< folder of photos
-  std::vector<std::string> colmap;  ///< folders of reconstructions,
-  std::vector<std::string> photos;  ///< and of their photos
-  std::string mix;                  ///< homography:0.5,colmap:0.5; empty: equal shares
-  int64_t min_shared = 30;          ///< points of two photos that make a pair,
-  std::string angle = "5:45";       ///< and degrees between their lines of sight
-  double held_out = 0;              ///< share of the scenes that are not trained on
+  std::string images;                ///< folder of photos
+  std::vector<std::string> colmap;   ///< folders of reconstructions,
+  std::vector<std::string> photos;   ///< and of their photos
+  std::string yfcc_raw, yfcc_pairs;  ///< YFCC100M's folder, and of the pairs made of it
+  std::string mix;                   ///< homography:0.5,colmap:0.5; empty: equal shares
+  int64_t min_shared = 30;           ///< points of two photos that make a pair,
+  std::string angle = "5:45";        ///< and degrees between their lines of sight
+  double held_out = 0;               ///< share of the scenes that are not trained on
   ResUNetConfig model{.image_statistics = true};
   LossOptions loss{.num_hn_samples = 8192};
   std::string loss_name = "hardest";  ///< hardest, contrastive

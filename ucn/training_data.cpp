@@ -9,6 +9,7 @@
 #include "data/colmap/pairs.h"
 #include "data/homography_pairs.h"
 #include "data/mixed_pairs.h"
+#include "data/yfcc/pairs.h"
 
 namespace cairn::ucn {
 namespace {
@@ -47,6 +48,7 @@ std::map<std::string, double> weights_of(const TrainOptions& o) {
   std::map<std::string, double> weights;
   if (!o.images.empty()) weights["homography"] = 1;
   if (!o.colmap.empty()) weights["colmap"] = 1;
+  if (!o.yfcc_raw.empty()) weights["yfcc"] = 1;
   if (o.mix.empty()) return weights;
   const auto bad = [&](const std::string& why) {
     throw Error(ErrorId::usage, "train", cat("mix is '", o.mix, "': ", why),
@@ -97,8 +99,10 @@ std::pair<double, double> angles(const std::string& text) {
 TrainingData open_training_data(const TrainOptions& o) {
   const auto weights = weights_of(o);
   require(!weights.empty(), ErrorId::usage, "train",
-          "there is nothing to train on: --images or --colmap is required");
+          "there is nothing to train on: --images, --colmap or --yfcc-raw is required");
   const auto scenes = reconstructions(o);
+  require(o.yfcc_raw.empty() == o.yfcc_pairs.empty(), ErrorId::usage, "train",
+          "--yfcc-raw and --yfcc-pairs go together");
 
   HomographyPairsOptions warps;
   warps.views.height = warps.views.width = o.crop;
@@ -106,13 +110,17 @@ TrainingData open_training_data(const TrainOptions& o) {
   warps.channels = int(o.model.inputs);
   warps.correspondences = o.correspondences;
   warps.cache_bytes = o.limit_cache * 1000000;
-  ColmapPairsOptions real;
-  real.height = real.width = o.crop;
+  PhotoViewOptions views;
+  views.height = views.width = o.crop;
+  views.correspondences = o.correspondences;
+  ColmapPairsOptions real{.views = views};
   std::tie(real.min_angle, real.max_angle) = angles(o.angle);
   real.min_shared = o.min_shared;
   real.channels = warps.channels;
-  real.correspondences = o.correspondences;
   real.cache_bytes = warps.cache_bytes / std::max<int64_t>(1, int64_t(scenes.size()));
+  YfccPairsOptions internet{.views = views};
+  internet.channels = warps.channels;
+  internet.cache_bytes = warps.cache_bytes;
 
   // The scene of each reconstruction and of each photo.
   std::vector<fs::path> folders, scene_of;
@@ -133,9 +141,9 @@ TrainingData open_training_data(const TrainOptions& o) {
   }
   std::set<fs::path> held;
   if (o.held_out > 0) {
-    require(all.size() > 1, ErrorId::usage, "train",
+    require(all.size() > 1 || !o.yfcc_raw.empty(), ErrorId::usage, "train",
             "there is but one scene, so nothing can be held out");
-    held = choose(all, o.held_out);
+    if (all.size() > 1) held = choose(all, o.held_out);
   }
 
   const auto build = [&](bool out) -> std::unique_ptr<PairSource> {
@@ -153,10 +161,15 @@ TrainingData open_training_data(const TrainOptions& o) {
             {std::make_unique<ColmapPairs>(scenes[i].model, scenes[i].photos, real), 1});
     for (auto& part : real_parts)
       parts.push_back({std::move(part.source), weights.at("colmap") / double(real_parts.size())});
+    if (!o.yfcc_raw.empty()) {  // which has scenes of its own for this
+      internet.phase = out ? "val" : "train";
+      parts.push_back(
+          {std::make_unique<YfccPairs>(o.yfcc_raw, o.yfcc_pairs, internet), weights.at("yfcc")});
+    }
     if (parts.empty()) return nullptr;
     return std::make_unique<MixedPairs>(std::move(parts));
   };
-  TrainingData data{build(false), held.empty() ? nullptr : build(true)};
+  TrainingData data{build(false), o.held_out > 0 ? build(true) : nullptr};
   require(data.train != nullptr, ErrorId::usage, "train", "everything is held out");
   return data;
 }

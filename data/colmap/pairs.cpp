@@ -54,19 +54,6 @@ PhotoCache photos_of(const ColmapModel& model, const std::string& folder,
   return PhotoCache(paths, options);
 }
 
-/// A window of a photo: pixel v of the view lies at center + (v - middle) zoom.
-struct Window {
-  double zoom, x, y;          ///< the photo's pixels per pixel of the view; its centre
-  double middle_x, middle_y;  ///< of the view
-  Homography to_photo() const {
-    return compose(translation(x, y),
-                   compose(scaling(zoom, zoom), translation(-middle_x, -middle_y)));
-  }
-  Point to_view(const Point& p) const {
-    return {(p[0] - x) / zoom + middle_x, (p[1] - y) / zoom + middle_y};
-  }
-};
-
 }  // namespace
 
 std::vector<ColmapPair> find_colmap_pairs(const ColmapModel& model, const ColmapPairsOptions& o) {
@@ -103,11 +90,9 @@ ColmapPairs::ColmapPairs(const std::string& model, const std::string& photos,
       photos_(photos_of(model_, photos, options)) {
   require(options.channels == 1 || options.channels == 3, ErrorId::argument, "colmap_pairs",
           "channels is ", options.channels, ", not 1 or 3");
-  require(options.height >= 8 && options.width >= 8 && options.max_zoom >= 1 &&
-              options.min_shared >= 1 && options.correspondences >= 0,
-          ErrorId::argument, "colmap_pairs", "views of ", options.width, " x ", options.height,
-          " at a zoom of ", options.max_zoom, ", of ", options.min_shared,
-          " shared points make no sense");
+  require(options.min_shared >= 1, ErrorId::argument, "colmap_pairs", "min_shared is ",
+          options.min_shared);
+  check(options.views);
   std::error_code ignored;
   require(std::filesystem::is_directory(photos, ignored), ErrorId::io, "colmap_pairs",
           "there is no folder of photos '", photos, "'");
@@ -140,7 +125,7 @@ Pair ColmapPairs::get(int64_t index, Random& random) const {
                     photos_.broken().front().message));
 
   // Observations in the photos' pixels.
-  std::vector<std::array<Point, 2>> points;
+  std::vector<std::array<double, 4>> points;
   const auto in_photo = [&](int k, const Observation& o) {
     const Camera& camera = model_.cameras.at(model_.images[size_t(image[k])].camera);
     return Point{o.x * double(photo[k]->width()) / double(camera.width) - 0.5,
@@ -148,59 +133,13 @@ Pair ColmapPairs::get(int64_t index, Random& random) const {
   };
   each_shared(model_.images[size_t(image[0])], model_.images[size_t(image[1])],
               [&](const Observation& a, const Observation& b) {
-                points.push_back({in_photo(0, a), in_photo(1, b)});
+                const auto [x0, y0] = in_photo(0, a);
+                const auto [x1, y1] = in_photo(1, b);
+                points.push_back({x0, y0, x1, y1});
               });
 
-  const int64_t h = options_.height, w = options_.width;
-  double zoom = std::exp(random.uniform(0, std::log(options_.max_zoom)));
-  for (const auto& p : photo)  // the view lies inside
-    zoom = std::min({zoom, double(p->width()) / double(w), double(p->height()) / double(h)});
-  const auto inside = [&](const Point& p) {
-    return p[0] >= 0 && p[1] >= 0 && p[0] <= double(w - 1) && p[1] <= double(h - 1);
-  };
-  std::array<Window, 2> windows{};
-  std::vector<std::array<double, 4>> matches;
-  constexpr int attempts = 8, enough = 32;
-  for (int attempt = 0; attempt < attempts && int(matches.size()) < enough; ++attempt) {
-    const auto& about = points[size_t(random.below(int64_t(points.size())))];
-    std::array<Window, 2> tried{};
-    for (size_t k = 0; k < 2; ++k) {
-      const auto center = [&](double at, int64_t side, int64_t view) {
-        const double half = zoom * double(view) / 2;
-        const double moved = at + random.uniform(-0.5, 0.5) * half;
-        return std::clamp(moved, half - 0.5, std::max(half, double(side) - half) - 0.5);
-      };
-      tried[k] = {zoom, center(about[k][0], photo[k]->width(), w),
-                  center(about[k][1], photo[k]->height(), h), double(w - 1) / 2, double(h - 1) / 2};
-    }
-    std::vector<std::array<double, 4>> found;
-    for (const auto& p : points) {
-      const Point v0 = tried[0].to_view(p[0]), v1 = tried[1].to_view(p[1]);
-      if (inside(v0) && inside(v1)) found.push_back({v0[0], v0[1], v1[0], v1[1]});
-    }
-    if (attempt > 0 && found.size() <= matches.size()) continue;
-    matches = std::move(found);
-    windows = tried;
-  }
-
-  Pair result;
+  Pair result = cut_pair(*photo[0], *photo[1], points, options_.views, random);
   result.name = cat(photos_.path(image[0]), " + ", photos_.path(image[1]));
-  const auto view = [&](size_t k) {
-    return network_input(change_appearance(warp(*photo[k], windows[k].to_photo(), h, w),
-                                           options_.photometric, random));
-  };
-  result.image0 = view(0);
-  result.image1 = view(1);
-  set_positions(result, matches, options_.correspondences, random);
-  const auto unknown = [&](const Tensor& positions) {
-    Tensor mask = Tensor::full({h, w}, 1, DType::u8);
-    const double* p = positions.data<double>();
-    for (int64_t i = 0; i < positions.dim(0); ++i, p += 2)
-      mask.data<uint8_t>()[std::lround(p[1]) * w + std::lround(p[0])] = 0;
-    return mask;
-  };
-  result.unknown0 = unknown(result.positions0);
-  result.unknown1 = unknown(result.positions1);
   return result;
 }
 

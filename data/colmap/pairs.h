@@ -7,19 +7,16 @@
 #include "data/colmap/model.h"
 #include "data/pairs.h"
 #include "data/photo_cache.h"
-#include "data/photometric.h"
+#include "data/photo_views.h"
 
 namespace cairn {
 
 struct ColmapPairsOptions {
-  int64_t height = 128, width = 128;       ///< of the views cut from the photos
-  double max_zoom = 2;                     ///< a view's pixel spans up to so many of its photo's
+  PhotoViewOptions views = {};
   int64_t min_shared = 30;                 ///< points that two photos must share
   double min_angle = 5, max_angle = 45;    ///< degrees between the lines of sight (the median)
   double max_error = 2;                    ///< px: points seen further from where they should be
-  Photometric photometric = {};            ///< of each view apart
   int channels = 1;                        ///< 1: gray, 3: RGB
-  int64_t correspondences = 4096;          ///< at most; 0: all
   int64_t max_side = 1280;                 ///< longer photos are reduced when they are read
   int64_t cache_bytes = int64_t{2} << 30;  ///< of decoded photos that are kept
 };

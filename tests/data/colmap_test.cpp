@@ -194,8 +194,9 @@ TEST_CASE("correspondences lie where both photos show the point") {
   scene.binary().write(folder.path, ".bin");
   for (const int64_t factor : {1, 2}) {  // photos may be larger than the reconstruction's
     scene.write_photos(folder.path, factor);
-    ColmapPairsOptions options{.height = 96, .width = 120, .max_zoom = 1.01, .min_angle = 1};
-    options.photometric = Photometric::none();
+    ColmapPairsOptions options{.views = {.height = 96, .width = 120, .max_zoom = 1.01},
+                               .min_angle = 1};
+    options.views.photometric = Photometric::none();
     const ColmapPairs source(folder.path, folder.path, options);
     CHECK(source.size() == 3);
     CHECK(source.broken().empty());
@@ -238,7 +239,8 @@ TEST_CASE("photos that are absent or of another shape are named, the others are 
   const test::Folder folder;
   const Scene scene;
   scene.binary().write(folder.path, ".bin");
-  const ColmapPairsOptions options{.height = 64, .width = 64, .min_angle = 1, .max_angle = 180};
+  const ColmapPairsOptions options{
+      .views = {.height = 64, .width = 64}, .min_angle = 1, .max_angle = 180};
   CHECK(error_of(ErrorId::io, [&] {
           ColmapPairs(folder.path, folder.path, options);
         }).find("of no pair can both photos be read") != std::string::npos);

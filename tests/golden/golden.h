@@ -241,7 +241,8 @@ inline const std::vector<Kind>& kinds() {
       {".losses", {"train.safetensors"}},
       {".matches", {"match.safetensors"}},
       {".trajectory", {"optim.safetensors"}},
-      {".descriptors", {"sift/sift.safetensors"}}};
+      {".descriptors", {"sift/sift.safetensors"}},
+      {".residual", {"yfcc/epipolar.safetensors"}}};
   return all;
 }
 

@@ -105,7 +105,8 @@ TEST_CASE("settings that contradict each other are refused in a line") {
   const auto has = [](const std::string& text, const char* part) {
     return text.find(part) != std::string::npos;
   };
-  CHECK(has(message([](TrainOptions& o) { o.images = ""; }), "--images or --colmap is required"));
+  CHECK(has(message([](TrainOptions& o) { o.images = ""; }),
+            "--images, --colmap or --yfcc-raw is required"));
   CHECK(has(message([](TrainOptions& o) {
               o.colmap = {"x", "y"}, o.photos = {"z"};
             }),

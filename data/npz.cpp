@@ -1,0 +1,184 @@
+#include "data/npz.h"
+
+#include <zip.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "tensor/file.h"
+
+namespace cairn {
+namespace {
+
+struct Kind {
+  const char* name;
+  DType type;
+};
+constexpr Kind kinds[] = {{"<f4", DType::f32}, {"<f8", DType::f64}, {"<i4", DType::i32},
+                          {"<i8", DType::i64}, {"|u1", DType::u8},  {"|b1", DType::u8}};
+
+using Bytes = std::vector<uint8_t>;
+
+/// The .npy form, version 1: magic, length of the header, header, data.
+Bytes to_npy(const NpzEntry& entry) {
+  std::string kind, shape = "(", data;
+  if (const auto* text = std::get_if<std::string>(&entry)) {
+    kind = cat("<U", text->size());
+    for (const char c : *text) data += {c, 0, 0, 0};
+  } else {
+    const Tensor& t = std::get<Tensor>(entry);
+    kind = std::ranges::find(kinds, t.dtype(), &Kind::type)->name;
+    for (int64_t i = 0; i < t.rank(); ++i) shape += cat(i ? ", " : "", t.dim(i));
+    shape += t.rank() == 1 ? "," : "";
+    data.assign(static_cast<const char*>(t.raw()), size_t(t.nbytes()));
+  }
+  std::string header =
+      cat("{'descr': '", kind, "', 'fortran_order': False, 'shape': ", shape, "), }");
+  header.resize((header.size() + 11 + 63) / 64 * 64 - 11, ' ');
+  header += '\n';
+  std::string npy("\x93NUMPY\1\0", 8);
+  npy += {char(header.size() & 255), char(header.size() >> 8)};
+  npy += header + data;
+  return {npy.begin(), npy.end()};
+}
+
+NpzEntry from_npy(const Bytes& npy, const std::string& name) {
+  const auto check = [&](bool ok, const char* what) {
+    require(ok, ErrorId::format, "npz", name, ": ", what);
+  };
+  check(npy.size() >= 12 && std::memcmp(npy.data(), "\x93NUMPY", 6) == 0, "it is no array");
+  const bool wide = npy[6] > 1;
+  const size_t begin = wide ? 12 : 10;
+  size_t length = size_t(npy[8]) | size_t(npy[9]) << 8;
+  if (wide) length |= size_t(npy[10]) << 16 | size_t(npy[11]) << 24;
+  check(begin + length <= npy.size(), "its header ends too early");
+  const std::string header(npy.begin() + std::ptrdiff_t(begin),
+                           npy.begin() + std::ptrdiff_t(begin + length));
+  const auto after = [&](const std::string& key) {
+    const size_t at = header.find("'" + key + "':");
+    check(at != std::string::npos, "its header lacks something");
+    return header.substr(
+        std::min(header.size(), header.find_first_not_of(' ', at + key.size() + 3)));
+  };
+  check(after("fortran_order").starts_with("False"), "it is in Fortran's order");
+  const std::string descr = after("descr");
+  const std::string kind = descr.substr(1, descr.find('\'', 1) - 1);
+  std::string text = after("shape");
+  check(text.starts_with('(') && text.find(')') != std::string::npos, "its shape is none");
+  text = text.substr(1, text.find(')') - 1);
+  std::vector<int64_t> dims;
+  const auto bytes = int64_t(npy.size() - begin - length);
+  int64_t count = 1;
+  for (const char* p = text.c_str(); *p;) {
+    char* end = nullptr;
+    const long long extent = std::strtoll(p, &end, 10);
+    check(end != p && extent >= 0 && dims.size() < 8, "its shape is none");
+    check(extent == 0 || count <= bytes / extent, "it is larger than its file");
+    count *= extent;
+    dims.push_back(extent);
+    p = end + std::strspn(end, ", ");
+  }
+  const uint8_t* data = npy.data() + begin + length;
+  if (kind.starts_with("<U")) {
+    check(dims.empty() && bytes % 4 == 0 && bytes == 4 * std::atoll(kind.c_str() + 2),
+          "it is no single text");
+    std::string s;
+    for (int64_t i = 0; i < bytes; i += 4) {
+      check(data[i] < 128 && !data[i + 1] && !data[i + 2] && !data[i + 3], "its text is not ASCII");
+      if (data[i]) s += char(data[i]);
+    }
+    return s;
+  }
+  const auto found = std::ranges::find(kinds, kind, &Kind::name);
+  check(found != std::end(kinds), "its numbers are of a kind that is not read");
+  check(count * item_size(found->type) == bytes, "its data is not as long as its shape says");
+  Tensor t = Tensor::empty(Shape(std::span<const int64_t>(dims)), found->type);
+  if (bytes > 0) std::memcpy(t.raw(), data, size_t(bytes));
+  return t;
+}
+
+/// What libzip hands out, given back.
+template <class T, void (*close)(T*)>
+using Handle = std::unique_ptr<T, decltype([](T* p) { close(p); })>;
+void close_file(zip_file_t* f) { zip_fclose(f); }
+
+}  // namespace
+
+NpzArchive read_npz_from_memory(std::span<const uint8_t> bytes, const std::string& name,
+                                int64_t max_bytes) {
+  const auto fail = [&](const std::string& what) -> Error {
+    return {ErrorId::format, "npz", cat("'", name, "': ", what)};
+  };
+  zip_error_t error;
+  zip_error_init(&error);
+  zip_source_t* source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);
+  const Handle<zip_t, zip_discard> archive(source ? zip_open_from_source(source, ZIP_RDONLY, &error)
+                                                  : nullptr);
+  if (!archive) {
+    if (source) zip_source_free(source);
+    throw fail("it is not an archive, or damaged");
+  }
+  NpzArchive entries;
+  for (zip_int64_t i = 0; i < zip_get_num_entries(archive.get(), 0); ++i) {
+    zip_stat_t stat;
+    if (zip_stat_index(archive.get(), zip_uint64_t(i), 0, &stat) != 0 ||
+        !(stat.valid & ZIP_STAT_SIZE) || !(stat.valid & ZIP_STAT_NAME))
+      throw fail("an entry is damaged");
+    std::string key = stat.name;
+    if (stat.size > uint64_t(max_bytes))
+      throw fail(
+          cat("'", key, "' would take ", stat.size, " bytes; at most ", max_bytes, " make sense"));
+    max_bytes -= int64_t(stat.size);
+    const Handle<zip_file_t, close_file> file(zip_fopen_index(archive.get(), zip_uint64_t(i), 0));
+    Bytes npy(stat.size);
+    if (!file || zip_fread(file.get(), npy.data(), stat.size) != zip_int64_t(stat.size))
+      throw fail(cat("'", key, "' is damaged"));
+    uint8_t more;
+    if (zip_fread(file.get(), &more, 1) != 0) throw fail(cat("'", key, "' is damaged"));
+    if (key.ends_with(".npy")) key.resize(key.size() - 4);
+    entries[key] = from_npy(npy, cat("'", name, "': '", key, "'"));
+  }
+  return entries;
+}
+
+NpzArchive read_npz(const std::string& path, int64_t max_bytes) {
+  return read_npz_from_memory(read_file(path, max_bytes, "npz"), path, max_bytes);
+}
+
+void write_npz(const std::string& path, const NpzArchive& entries) {
+  zip_error_t error;
+  zip_error_init(&error);
+  const auto check = [&](bool ok) {
+    require(ok, ErrorId::io, "npz", "'", path, "' cannot be packed");
+  };
+  zip_source_t* buffer = zip_source_buffer_create(nullptr, 0, 0, &error);
+  check(buffer != nullptr);
+  zip_source_keep(buffer);  // closing the archive gives up one of two holds
+  const Handle<zip_source_t, zip_source_free> packed(buffer);
+  Handle<zip_t, zip_discard> archive(zip_open_from_source(buffer, ZIP_TRUNCATE, &error));
+  check(archive != nullptr);
+  std::vector<Bytes> arrays;  // libzip reads them when the archive is closed
+  arrays.reserve(entries.size());
+  for (const auto& [name, entry] : entries) {
+    arrays.push_back(to_npy(entry));
+    zip_source_t* source =
+        zip_source_buffer(archive.get(), arrays.back().data(), arrays.back().size(), 0);
+    const zip_int64_t i =
+        zip_file_add(archive.get(), (name + ".npy").c_str(), source, ZIP_FL_ENC_UTF_8);
+    check(i >= 0 &&
+          zip_set_file_compression(archive.get(), zip_uint64_t(i), ZIP_CM_STORE, 0) == 0 &&
+          zip_file_set_dostime(archive.get(), zip_uint64_t(i), 0, 0x21, 0) == 0);
+  }
+  check(zip_close(archive.get()) == 0);
+  (void)archive.release();
+  check(zip_source_open(packed.get()) == 0 && zip_source_seek(packed.get(), 0, SEEK_END) == 0);
+  Bytes bytes(size_t(zip_source_tell(packed.get())));
+  check(zip_source_seek(packed.get(), 0, SEEK_SET) == 0 &&
+        zip_source_read(packed.get(), bytes.data(), bytes.size()) == zip_int64_t(bytes.size()));
+  zip_source_close(packed.get());
+  write_file_atomically(path, bytes, "npz");
+}
+
+}  // namespace cairn
