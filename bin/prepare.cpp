@@ -25,13 +25,13 @@ struct Arguments {
 
 int prepare(const Arguments& a) {
   const bool terminal = isatty(STDOUT_FILENO);
-  const auto parts = prepare_yfcc(a.raw, a.out, a.yfcc, [&](const YfccPart& part, int64_t through,
-                                                           int64_t all) {
-    if (!terminal || (through % 50 != 0 && through != all)) return;
-    std::printf("\r%-40s %6lld of %lld pairs ", (part.scene + "/" + part.phase).c_str(),
-                (long long)through, (long long)all);
-    std::fflush(stdout);
-  });
+  const auto parts =
+      prepare_yfcc(a.raw, a.out, a.yfcc, [&](const YfccPart& part, int64_t through, int64_t all) {
+        if (!terminal || (through % 50 != 0 && through != all)) return;
+        std::printf("\r%-40s %6lld of %lld pairs ", (part.scene + "/" + part.phase).c_str(),
+                    (long long)through, (long long)all);
+        std::fflush(stdout);
+      });
   if (terminal) std::printf("\n");
   int64_t pairs = 0;
   for (const YfccPart& part : parts) {
@@ -59,9 +59,10 @@ void print_histogram(const char* what, const std::vector<double>& values,
                      const std::vector<double>& edges) {
   std::printf("%s\n", what);
   for (size_t i = 0; i + 1 < edges.size(); ++i) {
-    const auto n = std::ranges::count_if(
-        values, [&](double v) { return v >= edges[i] && v < edges[i + 1]; });
-    const auto bar = size_t(std::lround(40 * double(n) / std::max<double>(1, double(values.size()))));
+    const auto n =
+        std::ranges::count_if(values, [&](double v) { return v >= edges[i] && v < edges[i + 1]; });
+    const auto bar =
+        size_t(std::lround(40 * double(n) / std::max<double>(1, double(values.size()))));
     std::printf("  %7.4g to %-7.4g %5lld %s\n", edges[i], edges[i + 1], (long long)n,
                 std::string(bar, '#').c_str());
   }
@@ -73,7 +74,8 @@ std::pair<double, double> similarity(const Pair& pair) {
   const double *p = pair.positions0.data<double>(), *q = pair.positions1.data<double>();
   double mean[4]{}, a = 0, b = 0, square = 0;
   for (int64_t i = 0; i < n; ++i)
-    for (int k : {0, 1}) mean[k] += p[2 * i + k] / double(n), mean[2 + k] += q[2 * i + k] / double(n);
+    for (int k : {0, 1})
+      mean[k] += p[2 * i + k] / double(n), mean[2 + k] += q[2 * i + k] / double(n);
   for (int64_t i = 0; i < n; ++i) {
     const double x = p[2 * i] - mean[0], y = p[2 * i + 1] - mean[1];
     const double u = q[2 * i] - mean[2], v = q[2 * i + 1] - mean[3];
@@ -107,8 +109,8 @@ int show(const Arguments& a) {
   std::printf("%s\n", data.train->description().c_str());
   std::error_code error;
   std::filesystem::create_directories(a.out, error);
-  require(!error, ErrorId::io, "prepare", "cannot make the folder '", a.out, "': ",
-          error.message());
+  require(!error, ErrorId::io, "prepare", "cannot make the folder '", a.out,
+          "': ", error.message());
   std::vector<double> counts, angles, scales;
   for (int64_t k = 0; k < std::max<int64_t>(a.shown, 100); ++k) {
     Random random(a.train.seed, uint64_t(k));

@@ -260,7 +260,8 @@ int train(Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains a dense feature network on pairs of photos, or of views warped from one.", "train");
+  CLI::App app("Trains a dense feature network on pairs of photos, or of views warped from one.",
+               "train");
   Arguments arguments;
   return run_program(
       app, argc, argv, [&] { add_options(app, arguments); },

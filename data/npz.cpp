@@ -111,6 +111,7 @@ NpzArchive read_npz_from_memory(std::span<const uint8_t> bytes, const std::strin
   const auto fail = [&](const std::string& what) -> Error {
     return {ErrorId::format, "npz", cat("'", name, "': ", what)};
   };
+  if (bytes.empty()) throw fail("it is empty");
   zip_error_t error;
   zip_error_init(&error);
   zip_source_t* source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);

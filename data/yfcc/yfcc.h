@@ -36,8 +36,8 @@ YfccCalibration read_yfcc_calibration(const std::string& path);
 /// E = dR' [dt]x, dR = R1 R0', dt = T1 - dR T0. Row-major.
 std::array<double, 9> essential_matrix(const YfccCalibration& c0, const YfccCalibration& c1);
 /// |x0' E x1| (1 / |first two of E x1| + 1 / |first two of E' x0|): the sum of the distances from
-/// either epipolar line, on the plane at depth 1; 1e-7 is added to the squared lengths. positions: K x 2 f64, pixels (0, 0) being the
-/// top-left corner. Result K f64.
+/// either epipolar line, on the plane at depth 1; 1e-7 is added to the squared lengths. positions:
+/// K x 2 f64, pixels (0, 0) being the top-left corner. Result K f64.
 Tensor epipolar_residuals(const YfccCalibration& c0, const YfccCalibration& c1,
                           const Tensor& positions0, const Tensor& positions1);
 

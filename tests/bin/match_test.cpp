@@ -255,7 +255,7 @@ TEST_CASE("a precision that the device does not have is refused") {
 }
 
 TEST_CASE("the help fits a terminal and names the defaults; the version is the project's") {
-  for (const std::string program : {"match", "train"}) {
+  for (const std::string program : {"match", "train", "eval"}) {
     const Finished r = run(program + " --help");
     CHECK(r.code == 0);
     CHECK(r.err == "");

@@ -102,9 +102,6 @@ TEST_CASE("settings that contradict each other are refused in a line") {
     change(o);
     return error_of(ErrorId::usage, [&] { open_training_data(o); });
   };
-  const auto has = [](const std::string& text, const char* part) {
-    return text.find(part) != std::string::npos;
-  };
   CHECK(has(message([](TrainOptions& o) { o.images = ""; }),
             "--images, --colmap or --yfcc-raw is required"));
   CHECK(has(message([](TrainOptions& o) {
