@@ -75,8 +75,8 @@ auto order(const SiftKeypoint& k) { return std::tuple(-k.response, k.y, k.x, k.s
 void sort_and_choose(std::vector<SiftKeypoint>& all, int64_t most) {
   std::ranges::sort(all, {}, order);
   // Extrema beside each other may have led to the same place.
-  const auto again = std::ranges::unique(all, {}, order);
-  all.erase(again.begin(), again.end());
+  const auto same = [](const auto& a, const auto& b) { return order(a) == order(b); };
+  all.erase(std::unique(all.begin(), all.end(), same), all.end());
   if (most == 0 || int64_t(all.size()) <= most) return;
   const float last = all[size_t(most - 1)].response;
   std::erase_if(all, [&](const SiftKeypoint& k) { return k.response < last; });
