@@ -109,7 +109,11 @@ TrainingData open_training_data(const TrainOptions& o) {
   warps.views.difficulty = o.difficulty;
   warps.channels = int(o.model.inputs);
   warps.correspondences = o.correspondences;
-  warps.cache_bytes = o.limit_cache * 1000000;
+  // One limit for all the caches that there will be.
+  const int64_t twice = o.held_out > 0 ? 2 : 1;
+  const int64_t caches =
+      int64_t(scenes.size()) + twice * (int64_t(!o.images.empty()) + int64_t(!o.yfcc_raw.empty()));
+  warps.cache_bytes = o.limit_cache * 1000000 / caches;
   PhotoViewOptions views;
   views.height = views.width = o.crop;
   views.correspondences = o.correspondences;
@@ -117,7 +121,7 @@ TrainingData open_training_data(const TrainOptions& o) {
   std::tie(real.min_angle, real.max_angle) = angles(o.angle);
   real.min_shared = o.min_shared;
   real.channels = warps.channels;
-  real.cache_bytes = warps.cache_bytes / std::max<int64_t>(1, int64_t(scenes.size()));
+  real.cache_bytes = warps.cache_bytes;
   YfccPairsOptions internet{.views = views};
   internet.channels = warps.channels;
   internet.cache_bytes = warps.cache_bytes;
@@ -151,7 +155,7 @@ TrainingData open_training_data(const TrainOptions& o) {
     std::vector<std::string> mine;
     for (size_t i = 0; i < photos.size(); ++i)
       if (held.contains(scene_of[i]) == out) mine.push_back(photos[i]);
-    if (!mine.empty() || (!out && !o.images.empty()))
+    if (!mine.empty() || (photos.empty() && !o.images.empty()))  // which says so
       parts.push_back(
           {std::make_unique<HomographyPairs>(mine, o.images, warps), weights.at("homography")});
     std::vector<MixedPairs::Part> real_parts;

@@ -57,16 +57,16 @@ YfccCalibration YfccCalibration::from_tensor(const Tensor& all, const std::strin
 
 YfccCalibration read_yfcc_calibration(const std::string& path) {
   YfccCalibration c;
-  const auto read = [&](const char* name, auto& to) {
-    const Tensor values = read_hdf5(path, name, int64_t(to.size()));
-    require(values.numel() == int64_t(to.size()), ErrorId::format, "yfcc", "'", path, "': ", name,
-            " is ", values.shape(), ", not ", to.size(), " numbers");
+  const std::vector<Tensor> all = read_hdf5(path, {{"K", 9}, {"R", 9}, {"T", 3}, {"imsize", 2}});
+  const auto read = [&](const Tensor& values, auto& to) {
+    require(values.numel() == int64_t(to.size()), ErrorId::format, "yfcc", "'", path,
+            "': a data set is ", values.shape(), ", not ", to.size(), " numbers");
     std::ranges::copy(values.span<double>(), to.begin());
   };
-  read("K", c.k);
-  read("R", c.r);
-  read("T", c.t);
-  read("imsize", c.size);
+  read(all[0], c.k);
+  read(all[1], c.r);
+  read(all[2], c.t);
+  read(all[3], c.size);
   // The general inverse of 3 x 3, not scaled.
   const auto& [a, b, d, e, f, g, h, i, j] = c.k;
   const double det = a * (f * j - g * i) - b * (e * j - g * h) + d * (e * i - f * h);

@@ -1,5 +1,4 @@
-// libFuzzer (`make fuzz`): whatever the file holds, a calibration is read or Error is thrown. (What
-// HDF5 itself does with hostile files is tested too, as it is called here.)
+// libFuzzer (`make fuzz`): whatever the file holds, a calibration is read or Error is thrown.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -14,7 +13,6 @@
 using namespace cairn;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
-
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const std::string path =
       std::filesystem::temp_directory_path() / cat("fuzz-hdf5-", ::getpid(), ".h5");
