@@ -93,11 +93,13 @@ int evaluate(const Arguments& a) {
     const Photo p0 = read_photo(pair.photo0, channels, a.photo);
     const Photo p1 = read_photo(pair.photo1, channels, a.photo);
     const auto [from, to] = correspondences(p0, p1, pair.map, a.points);
-    const HitRatios r = hit_ratios(extract(p0.pixels), extract(p1.pixels), from, to, a.radius);
     const auto shown = [](const std::string& path) {
       const std::filesystem::path p(path);
       return (p.parent_path().filename() / p.filename()).string();
     };
+    require(from.dim(0) > 0, ErrorId::format, "eval", "by its homography, ", shown(pair.photo0),
+            " shows nothing of ", shown(pair.photo1));
+    const HitRatios r = hit_ratios(extract(p0.pixels), extract(p1.pixels), from, to, a.radius);
     std::printf("%-40s %7lld %7.3f %12.3f %16.3f\n",
                 (shown(pair.photo0) + " " + shown(pair.photo1)).c_str(), (long long)from.dim(0),
                 r.hit, r.reciprocity, r.reciprocity_hit);

@@ -43,8 +43,9 @@ int prepare(const Arguments& a) {
   }
   for (const char* phase : {"train", "val", "test"}) {
     const auto here = [&](const std::string& scene) {
-      return std::ranges::any_of(
-          parts, [&](const YfccPart& p) { return p.scene == scene && p.pairs > 0; });
+      return std::ranges::any_of(parts, [&](const YfccPart& p) {
+        return p.scene == scene && p.phase == phase && p.pairs > 0;
+      });
     };
     const auto& scenes = yfcc_scenes(phase);
     std::printf("%-5s %lld of the %zu scenes that the split lists are here\n", phase,

@@ -49,7 +49,7 @@ Tensor read_here(const std::string& path, const Hdf5Wish& wish) {
   check(count >= 0 && count <= most,
         cat("'", name, "' has ", count, " elements; at most ", most, " make sense"));
   const int rank = H5Sget_simple_extent_ndims(space);
-  check(rank >= 0 && rank <= 8, cat("'", name, "' has ", rank, " dimensions"));
+  check(rank >= 0 && rank <= Shape::max_rank, cat("'", name, "' has ", rank, " dimensions"));
   std::vector<hsize_t> extents(static_cast<size_t>(rank));
   H5Sget_simple_extent_dims(space, extents.data(), nullptr);
   const std::vector<int64_t> dims(extents.begin(), extents.end());
@@ -79,7 +79,7 @@ std::string read_all(const std::string& path, const std::vector<Hdf5Wish>& wishe
       }
       add(t.raw(), size_t(t.nbytes()));
     }
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {
     const int64_t failed = -1;
     out.assign(reinterpret_cast<const char*>(&failed), sizeof failed);
     out += e.what();
@@ -110,7 +110,8 @@ std::vector<Tensor> read_hdf5(const std::string& path, const std::vector<Hdf5Wis
   ::close(ends[1]);
   std::string out;
   char part[4096];
-  for (ssize_t n; child > 0 && ((n = ::read(ends[0], part, sizeof part)) > 0 || errno == EINTR);)
+  for (ssize_t n;
+       child > 0 && ((n = ::read(ends[0], part, sizeof part)) > 0 || (n < 0 && errno == EINTR));)
     if (n > 0) out.append(part, size_t(n));
   ::close(ends[0]);
   require(child > 0, ErrorId::io, "hdf5", "no process to read it in: ", std::strerror(errno));

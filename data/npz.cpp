@@ -25,11 +25,15 @@ using Bytes = std::vector<uint8_t>;
 Bytes to_npy(const NpzEntry& entry) {
   std::string kind, shape = "(", data;
   if (const auto* text = std::get_if<std::string>(&entry)) {
+    require(std::ranges::all_of(*text, [](char c) { return c > 0; }), ErrorId::argument, "npz", "'",
+            *text, "' is not ASCII");
     kind = cat("<U", text->size());
     for (const char c : *text) data += {c, 0, 0, 0};
   } else {
     const Tensor& t = std::get<Tensor>(entry);
-    kind = std::ranges::find(kinds, t.dtype(), &Kind::type)->name;
+    const auto found = std::ranges::find(kinds, t.dtype(), &Kind::type);
+    require(found != std::end(kinds), ErrorId::dtype, "npz", "it has no ", t.dtype());
+    kind = found->name;
     for (int64_t i = 0; i < t.rank(); ++i) shape += cat(i ? ", " : "", t.dim(i));
     shape += t.rank() == 1 ? "," : "";
     data.assign(static_cast<const char*>(t.raw()), size_t(t.nbytes()));
@@ -64,6 +68,7 @@ NpzEntry from_npy(const Bytes& npy, const std::string& name) {
   };
   check(after("fortran_order").starts_with("False"), "it is in Fortran's order");
   const std::string descr = after("descr");
+  check(descr.starts_with('\''), "its header lacks something");
   const std::string kind = descr.substr(1, descr.find('\'', 1) - 1);
   std::string text = after("shape");
   check(text.starts_with('(') && text.find(')') != std::string::npos, "its shape is none");
@@ -74,7 +79,7 @@ NpzEntry from_npy(const Bytes& npy, const std::string& name) {
   for (const char* p = text.c_str(); *p;) {
     char* end = nullptr;
     const long long extent = std::strtoll(p, &end, 10);
-    check(end != p && extent >= 0 && dims.size() < 8, "its shape is none");
+    check(end != p && extent >= 0 && int64_t(dims.size()) < Shape::max_rank, "its shape is none");
     check(extent == 0 || count <= bytes / extent, "it is larger than its file");
     count *= extent;
     dims.push_back(extent);
@@ -82,7 +87,7 @@ NpzEntry from_npy(const Bytes& npy, const std::string& name) {
   }
   const uint8_t* data = npy.data() + begin + length;
   if (kind.starts_with("<U")) {
-    check(dims.empty() && bytes % 4 == 0 && bytes == 4 * std::atoll(kind.c_str() + 2),
+    check(dims.empty() && bytes % 4 == 0 && bytes / 4 == std::atoll(kind.c_str() + 2),
           "it is no single text");
     std::string s;
     for (int64_t i = 0; i < bytes; i += 4) {

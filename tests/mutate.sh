@@ -53,8 +53,8 @@ each_bug() {
     'const double unbiased = double(count) / double(std::max<int64_t>(1, count - 1));' \
     'const double unbiased = 1;'
   "$1" 'codes: what they leave out is not allowed for' tensor/kernels/nearest/codes.cpp \
-    'return 1.001f * bound + lists[i].margin;' \
-    'return 0 * bound + lists[i].margin;'
+    'const float margin = 1.001f * bound + lists[i].margin;' \
+    'const float margin = 0 * bound + lists[i].margin;'
   "$1" 'cuda: missing barrier' tensor/kernels/gemm/tile.cuh \
     '__syncthreads(); for (int along = 0;' \
     'for (int along = 0;'

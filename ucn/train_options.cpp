@@ -18,6 +18,7 @@ constexpr Rule positive{[](double v) { return v > 0 && std::isfinite(v); }, "pos
 constexpr Rule not_negative{[](double v) { return v >= 0 && std::isfinite(v); }, "0 or more"};
 constexpr Rule fraction{[](double v) { return v >= 0 && v <= 1; }, "from 0 to 1"};
 constexpr Rule part{[](double v) { return v >= 0 && v < 1; }, "0 or more and below 1"};
+constexpr Rule megabytes{[](double v) { return v >= 1 && v <= 1e9; }, "from 1 to 1e9"};
 constexpr Rule up_to_2{[](double v) { return v >= 0 && v <= 2; }, "from 0 to 2"};
 constexpr Rule few{[](double v) { return v >= 0 && v <= 256; }, "from 0 to 256"};
 constexpr Rule count{[](double v) { return v >= 1 && v <= 65536; }, "from 1 to 65536"};
@@ -76,7 +77,7 @@ void each_setting(Options& o, F&& f) {
   f("checkpoint_every", o.checkpoint_every, positive, may_change);
   f("log_every", o.log_every, positive, may_change);
   f("loader_threads", o.loader_threads, few, may_change);
-  f("limit_cache", o.limit_cache, positive, may_change);
+  f("limit_cache", o.limit_cache, megabytes, may_change);
 }
 
 }  // namespace

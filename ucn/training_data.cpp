@@ -33,11 +33,13 @@ uint64_t hash(const std::string& text) {  // FNV-1a
   return h;
 }
 
-/// Which scenes are held out: those whose name has the smallest hash, so that a scene that is added
-/// moves few others.
+/// Which scenes are held out: those whose last two names have the smallest hash, so that a scene
+/// that is added moves few others.
 std::set<fs::path> choose(std::set<fs::path> scenes, double share) {
   std::vector<fs::path> order(scenes.begin(), scenes.end());
-  std::ranges::stable_sort(order, {}, [](const fs::path& p) { return hash(p.filename()); });
+  std::ranges::stable_sort(order, {}, [](const fs::path& p) {
+    return hash(p.parent_path().filename() / p.filename());  // all may be called "images"
+  });
   const auto count = size_t(std::max(1L, std::lround(share * double(order.size()))));
   order.resize(std::min(count, order.size() - 1));
   return {order.begin(), order.end()};

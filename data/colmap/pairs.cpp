@@ -25,13 +25,12 @@ void each_shared(const PosedImage& a, const PosedImage& b, const F& f) {
 /// Degrees at x between the lines to a and b.
 double angle_at(const std::array<double, 3>& x, const std::array<double, 3>& a,
                 const std::array<double, 3>& b) {
-  double aa = 0, bb = 0, ab = 0;
-  for (size_t i = 0; i < 3; ++i) {
-    aa += (a[i] - x[i]) * (a[i] - x[i]);
-    bb += (b[i] - x[i]) * (b[i] - x[i]);
-    ab += (a[i] - x[i]) * (b[i] - x[i]);
-  }
-  return std::acos(std::clamp(ab / std::sqrt(aa * bb), -1.0, 1.0)) * 180 / std::numbers::pi;
+  std::array<double, 3> u, v;
+  for (size_t i = 0; i < 3; ++i) u[i] = a[i] - x[i], v[i] = b[i] - x[i];
+  const double length_u = std::hypot(u[0], u[1], u[2]), length_v = std::hypot(v[0], v[1], v[2]);
+  double cosine = 0;
+  for (size_t i = 0; i < 3; ++i) cosine += u[i] / length_u * (v[i] / length_v);
+  return std::acos(std::clamp(cosine, -1.0, 1.0)) * 180 / std::numbers::pi;
 }
 
 /// Without the observations that lie further than `most` from where they should.
@@ -72,8 +71,10 @@ std::vector<ColmapPair> find_colmap_pairs(const ColmapModel& model, const Colmap
     const auto center_a = camera_center(a), center_b = camera_center(b);
     std::vector<double> angles;
     each_shared(a, b, [&](const Observation& x, const Observation&) {
-      angles.push_back(angle_at(model.points.at(x.point), center_a, center_b));
+      const double angle = angle_at(model.points.at(x.point), center_a, center_b);
+      if (std::isfinite(angle)) angles.push_back(angle);
     });
+    if (angles.empty()) continue;
     const auto median = angles.begin() + std::ptrdiff_t(angles.size() / 2);
     std::nth_element(angles.begin(), median, angles.end());
     if (*median >= o.min_angle && *median <= o.max_angle)

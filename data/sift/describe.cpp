@@ -39,10 +39,12 @@ void describe(const Tensor& layer, double x, double y, double scale, double turn
     const float column0 = places / 2 + 0.5f - dy * sine, row0 = places / 2 + 0.5f + dy * cosine;
     auto first = float(std::max(1 - x0, -radius)), last = float(std::min(w - 2 - x0, radius));
     for (const auto& [slope, start] : {std::pair(cosine, column0), std::pair(sine, row0)}) {
+      if (slope == 0) continue;  // each pixel is tested below
       const float a = -start / slope, b = (places + 1 - start) / slope;
       first = std::max(first, std::min(a, b));
       last = std::min(last, std::max(a, b));
     }
+    if (!(first <= last)) continue;
     const auto begin = int64_t(std::ceil(first)), n = int64_t(std::floor(last)) - begin + 1;
     if (n <= 0) continue;
     const float* here = layer.data<float>() + v * w + x0 + begin;

@@ -114,8 +114,9 @@ void add_keypoints(const Extremum& e, const Tensor& layer, int octave, const Sif
     if (!(here > before && here > after && here >= enough)) continue;
     const double bin = double(i) + 0.5 * (before - after) / (before - 2 * here + after);
     const double angle = std::fmod(360 - 360 / double(bins) * bin + 360, 360);
+    const auto direction = float(angle) < 360 ? float(angle) : 0;
     to.push_back({float((double(e.x) + e.dx) * unit), float((double(e.y) + e.dy) * unit),
-                  float(2 * scale * unit), float(angle), e.response, octave, e.layer, float(e.ds)});
+                  float(2 * scale * unit), direction, e.response, octave, e.layer, float(e.ds)});
   }
 }
 

@@ -52,6 +52,9 @@ YfccCalibration YfccCalibration::from_tensor(const Tensor& all, const std::strin
   std::copy_n(p + 21, 2, c.size.begin());
   std::copy_n(p + 23, 9, c.k_inverse.begin());
   check(c.size[0] >= 1 && c.size[1] >= 1, "its image has no size");
+  const Matrix one = product(c.k, c.k_inverse);
+  for (size_t i = 0; i < 9; ++i)
+    check(std::fabs(one[i] - (i % 4 == 0)) <= 1e-6, "its inverse of K is none");
   return c;
 }
 

@@ -58,11 +58,15 @@ struct Described {
 
 Described keypoints_of(const Pyramid& photo, const std::string& kept, const SiftOptions& options) {
   std::error_code ignored;
+  const std::string of =
+      cat(photo.width(), " x ", photo.height(), ", ", options.max_keypoints, ", ",
+          options.octave_layers, ", ", options.contrast, ", ", options.edge, ", ", options.sigma);
   if (fs::exists(kept, ignored)) try {
       const NpzArchive entries = read_npz(kept);
       const Tensor positions = std::get<Tensor>(entries.at("positions"));
       const Tensor bytes = std::get<Tensor>(entries.at("descriptors"));
-      if (positions.shape() == Shape{bytes.dim(0), 2} && bytes.dim(1) == 128 &&
+      if (std::get<std::string>(entries.at("of")) == of &&
+          positions.shape() == Shape{bytes.dim(0), 2} && bytes.dim(1) == 128 &&
           positions.dtype() == DType::f64)
         return {positions, bytes.to(DType::f32)};
     } catch (const std::exception&) {  // damaged: computed again
@@ -74,8 +78,13 @@ Described keypoints_of(const Pyramid& photo, const std::string& kept, const Sift
     *p++ = double(k.x);
     *p++ = double(k.y);
   }
-  fs::create_directories(fs::path(kept).parent_path());
-  write_npz(kept, {{"positions", d.positions}, {"descriptors", d.descriptors.to(DType::u8)}});
+  fs::create_directories(fs::path(kept).parent_path(), ignored);
+  try {
+    write_npz(
+        kept,
+        {{"of", of}, {"positions", d.positions}, {"descriptors", d.descriptors.to(DType::u8)}});
+  } catch (const Error&) {  // where nothing can be written they are computed each time
+  }
   return d;
 }
 
@@ -87,7 +96,9 @@ YfccPairs::YfccPairs(const std::string& raw, const std::string& pairs,
   require(options.channels == 1 || options.channels == 3, ErrorId::argument, "yfcc", "channels is ",
           options.channels, ", not 1 or 3");
   check(options.views);
-  yfcc_scenes(options.phase);
+  require(!options.sift.root, ErrorId::argument, "yfcc",
+          "descriptors are kept as bytes, not roots");
+  yfcc_scenes(options.phase);  // is it a phase?
   std::vector<std::string> paths;
   std::map<std::string, std::pair<int64_t, int64_t>> photos_of;  // a scene's first photo, and count
   for (const fs::path& path : find_files(pairs, options.phase)) {
@@ -115,7 +126,8 @@ YfccPairs::YfccPairs(const std::string& raw, const std::string& pairs,
   require(!files_.empty(), ErrorId::io, "yfcc",
           "no pair can be used; the first: ", broken_.empty() ? "" : broken_[0].message);
   photos_ = std::make_unique<PhotoCache>(
-      paths, PhotoCache::Options{options.channels, options.max_side, options.cache_bytes});
+      paths,
+      PhotoCache::Options{options.channels, options.max_side, options.cache_bytes, false, {}});
   Random random(0);
   get(0, random);  // fails now if nothing can be used
 }
@@ -132,10 +144,18 @@ std::vector<std::array<double, 4>> YfccPairs::matches(const File& file, const Py
   if (k0.positions.dim(0) == 0 || k1.positions.dim(0) == 0) return {};
   const auto found = kernels::nearest(k0.descriptors, k1.descriptors);
 
-  // The calibration may be of another size than the photo that was read.
+  // The calibration may be of another size than the photo that was read, but not of another shape.
+  for (const auto& [camera, photo] :
+       {std::pair(&pair.camera0, &photo0), std::pair(&pair.camera1, &photo1)}) {
+    const auto [width, height] = camera->size;
+    const auto w = double(photo->width()), h = double(photo->height());
+    require(std::fabs(w * height - h * width) <= std::max(width, height), ErrorId::format, "yfcc",
+            "'", file.path, "': a photo of ", w, " x ", h, " pixels is said to have ", width, " x ",
+            height);
+  }
   const auto calibrated = [](const YfccCalibration& c, const Pyramid& photo, const double* p) {
-    return Point{p[0] * c.size[0] / double(photo.width()),
-                 p[1] * c.size[1] / double(photo.height())};
+    return Point{(p[0] + 0.5) * c.size[0] / double(photo.width()) - 0.5,
+                 (p[1] + 0.5) * c.size[1] / double(photo.height()) - 0.5};
   };
   std::vector<std::array<double, 4>> candidates;
   std::vector<double> p0, p1;

@@ -65,7 +65,10 @@ YfccPart prepare_part(const std::string& raw, const std::string& out, const std:
       part.problems.push_back(e.what());
     }
   const auto pairs = choose_pairs(part, folder, visibilities, o);
-  fs::create_directories(out + "/" + scene);
+  std::error_code error;
+  fs::create_directories(out + "/" + scene, error);
+  require(!error, ErrorId::io, "yfcc", "cannot make the folder '", out, "/", scene,
+          "': ", error.message());
   int64_t through = 0;
   for (const auto& [i, j] : pairs) {
     ++through;
@@ -74,11 +77,17 @@ YfccPart prepare_part(const std::string& raw, const std::string& out, const std:
     std::snprintf(name, sizeof name, "%s_%06zu_%06zu.npz", phase.c_str(), i, j);
     const std::string path = out + "/" + scene + "/" + name;
     std::error_code ignored;
-    if (!fs::exists(path, ignored))
-      write_npz(path, {{"img_path0", below + images[i]},
-                       {"img_path1", below + images[j]},
-                       {"calib0", cameras[i]},
-                       {"calib1", cameras[j]}});
+    try {
+      if (!fs::exists(path, ignored))
+        write_npz(path, {{"img_path0", below + images[i]},
+                         {"img_path1", below + images[j]},
+                         {"calib0", cameras[i]},
+                         {"calib1", cameras[j]}});
+    } catch (const Error& e) {
+      if (e.id() != ErrorId::argument) throw;
+      part.problems.push_back(e.what());  // a name that the file cannot hold
+      continue;
+    }
     ++part.pairs;
     if (done) done(part, through, int64_t(pairs.size()));
   }

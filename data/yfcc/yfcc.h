@@ -13,7 +13,8 @@
 
 namespace cairn {
 
-/// The scenes of "train", "val" or "test" (ErrorId::argument for another phase).
+/// The scenes of "train", "val" or "test" (ErrorId::argument for another phase), to see what is
+/// missing: what lies in a folder is used, listed or not.
 const std::vector<std::string>& yfcc_scenes(const std::string& phase);
 
 /// A camera: x_camera = R x_world + T.
@@ -37,7 +38,8 @@ YfccCalibration read_yfcc_calibration(const std::string& path);
 std::array<double, 9> essential_matrix(const YfccCalibration& c0, const YfccCalibration& c1);
 /// |x0' E x1| (1 / |first two of E x1| + 1 / |first two of E' x0|): the sum of the distances from
 /// either epipolar line, on the plane at depth 1; 1e-7 is added to the squared lengths. positions:
-/// K x 2 f64, pixels (0, 0) being the top-left corner. Result K f64.
+/// K x 2 f64, pixels as OpenCV counts them (the half pixel between that and half of the size is
+/// left out, as in the reference). Result K f64.
 Tensor epipolar_residuals(const YfccCalibration& c0, const YfccCalibration& c1,
                           const Tensor& positions0, const Tensor& positions1);
 

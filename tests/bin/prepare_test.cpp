@@ -74,7 +74,8 @@ TEST_CASE("eval knows the photo itself, and says in a line what is wrong with a 
   const Finished r = eval("# a comment\nphoto-0.png photo-0.png 1 0 0 0 1 0 0 0 1\n");
   CHECK(r.code == 0);
   CHECK(has(r.out, "  1.000        1.000            1.000"));
-  CHECK(has(eval("photo-0.png photo-0.png 1 0 200 0 1 0 0 0 1\n").out, "  0   0.000"));
+  CHECK(has(eval("photo-0.png photo-0.png 1 0 200 0 1 0 0 0 1\n").err,
+            "photo-0.png shows nothing of"));
   for (const char* bad : {"", "# only this\n", "photo-0.png\n", "a b 1 2 3 4 5 6 7 8\n",
                           "a b 1 2 3 4 5 6 7 8 9 10\n", "a b 1 2 3 4 5 6 7 8 x\n"})
     CHECK(eval(bad).failed_in_one_line(1));

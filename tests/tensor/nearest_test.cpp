@@ -121,6 +121,10 @@ TEST_CASE("nearest: NaN never wins, and is not hidden when there is nothing else
     check_same(queries, database);
     database.data<float>()[100] = INFINITY;
     check_same(queries, database);
+    Tensor exact = Tensor::zeros({1, 8});  // the codes leave nothing of it out
+    exact.data<float>()[0] = 2;
+    database.data<float>()[100] = 1e25f;  // whose square is infinite
+    check_same(exact, database);
     Tensor some = normal({300, 8}, DType::f32, 8);
     some.data<float>()[5] = NAN;  // in the first query
     const Tensor others = normal({200, 8}, DType::f32, 9);

@@ -208,7 +208,8 @@ int64_t search_slab(const CodesTable& kernels, const Rows& queries, Codes& query
   const auto margin_of = [&](int64_t i) {
     const float own = query_codes.residual[size_t(i)];
     const float bound = own * std::sqrt(longest) + (std::sqrt(queries.squares[i]) + own) * residual;
-    return 1.001f * bound + lists[i].margin;
+    const float margin = 1.001f * bound + lists[i].margin;
+    return margin >= 0 ? margin : std::numeric_limits<float>::infinity();  // NaN: open all
   };
   std::vector<float> margins;
   for (int64_t i = begin * block_queries; i < std::min(queries.count, end * block_queries); ++i)
