@@ -130,9 +130,9 @@ TEST_CASE("correspondences obey the cameras, and keypoints are kept") {
     const auto camera = [&](const char* key) {
       return YfccCalibration::from_tensor(std::get<Tensor>(file.at(key)), name);
     };
-    for (double r :
-         epipolar_residuals(camera("calib0"), camera("calib1"), pair.positions0, pair.positions1)
-             .span<double>())
+    const Tensor residuals =
+        epipolar_residuals(camera("calib0"), camera("calib1"), pair.positions0, pair.positions1);
+    for (double r : residuals.span<double>())
       CHECK(r < 0.011);  // half a pixel between the photos' and the cameras' origin aside
   }
   const std::string kept = layout.pairs + "/taj_mahal/train-sift/0.npz";
