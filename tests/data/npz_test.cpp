@@ -34,7 +34,8 @@ TEST_CASE("what is written is read back, and the same gives the same bytes") {
   const NpzArchive back = read_npz(folder / "a.npz");
   REQUIRE(back.size() == entries.size());
   for (const auto& [name, entry] : entries) {
-    CAPTURE(name);
+    const std::string key = name;
+    CAPTURE(key);
     if (const auto* text = std::get_if<std::string>(&entry))
       CHECK(std::get<std::string>(back.at(name)) == *text);
     else
