@@ -50,11 +50,7 @@ std::vector<HomographyPair> read_list(const std::string& path) {
   return pairs;
 }
 
-/// From the photo as the network sees it to the photo itself, and the other way round.
-Point to_original(const Photo& p, const Point& v) {
-  return {(v[0] + 0.5) * double(p.original.width()) / double(p.pixels.dim(1)) - 0.5,
-          (v[1] + 0.5) * double(p.original.height()) / double(p.pixels.dim(0)) - 0.5};
-}
+/// The inverse of Photo::to_stored, of photos that are not turned.
 Point to_seen(const Photo& p, const Point& v) {
   return {(v[0] + 0.5) * double(p.pixels.dim(1)) / double(p.original.width()) - 0.5,
           (v[1] + 0.5) * double(p.pixels.dim(0)) / double(p.original.height()) - 0.5};
@@ -67,7 +63,7 @@ std::array<Tensor, 2> correspondences(const Photo& p0, const Photo& p1, const Ho
   std::vector<double> from, to;
   for (int64_t k = 0; k < grid.dim(0); ++k) {
     const Point v{double(grid.data<int64_t>()[2 * k]), double(grid.data<int64_t>()[2 * k + 1])};
-    const Point original = to_original(p0, v);
+    const Point original = p0.to_stored(v[0], v[1]);
     const Point w = to_seen(p1, apply(map, original[0], original[1]));
     if (!(w[0] >= 0 && w[1] >= 0 && w[0] <= double(p1.pixels.dim(1) - 1) &&
           w[1] <= double(p1.pixels.dim(0) - 1)))

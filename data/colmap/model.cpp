@@ -162,24 +162,37 @@ void add_point(ColmapModel& model, const Source& file, uint64_t id,
   file.check(model.points.emplace(id, at).second, cat("point ", id, ": it comes twice"));
 }
 
+// What both forms have alike.
+
+template <size_t n, class File>
+std::array<double, n> take_numbers(File& file) {
+  std::array<double, n> numbers;
+  for (double& v : numbers) v = file.template take<double>();
+  return numbers;
+}
+
+template <class File>
+Camera take_camera(File& file, const CameraModel& model) {
+  Camera camera{&model, 0, 0, {}};
+  camera.width = file.template take<int64_t>();
+  camera.height = file.template take<int64_t>();
+  for (int i = 0; i < model.parameters; ++i)
+    camera.parameters.push_back(file.template take<double>());
+  return camera;
+}
+
 void read_binary(ColmapModel& model, BinaryFile cameras, BinaryFile images, BinaryFile points) {
   for (uint64_t n = cameras.count(24); n > 0; --n) {
     const auto id = cameras.take<uint32_t>();
     const auto kind = cameras.take<uint32_t>();
     cameras.check(kind < camera_models().size(), cat("there is no camera model ", kind));
-    Camera camera{&camera_models()[kind], 0, 0, {}};
-    camera.width = cameras.take<int64_t>();
-    camera.height = cameras.take<int64_t>();
-    for (int i = 0; i < camera.model->parameters; ++i)
-      camera.parameters.push_back(cameras.take<double>());
-    add_camera(model, cameras, id, std::move(camera));
+    add_camera(model, cameras, id, take_camera(cameras, camera_models()[kind]));
   }
   for (uint64_t n = images.count(73); n > 0; --n) {
     const auto id = images.take<uint32_t>();
-    std::array<double, 4> quaternion;
-    for (double& v : quaternion) v = images.take<double>();
+    const auto quaternion = take_numbers<4>(images);
     PosedImage image;
-    for (double& v : image.translation) v = images.take<double>();
+    image.translation = take_numbers<3>(images);
     image.camera = images.take<uint32_t>();
     image.name = images.text();
     for (uint64_t k = images.count(24); k > 0; --k) {
@@ -193,8 +206,7 @@ void read_binary(ColmapModel& model, BinaryFile cameras, BinaryFile images, Bina
   }
   for (uint64_t n = points.count(43); n > 0; --n) {
     const auto id = points.take<uint64_t>();
-    std::array<double, 3> at;
-    for (double& v : at) v = points.take<double>();
+    const auto at = take_numbers<3>(points);
     for (int i = 0; i < 3; ++i) points.take<uint8_t>();                      // its colour
     points.take<double>();                                                   // its error
     for (uint64_t k = points.count(8); k > 0; --k) points.take<uint64_t>();  // its track
@@ -210,20 +222,14 @@ void read_text(ColmapModel& model, TextFile cameras, TextFile images, TextFile p
     const auto found = std::ranges::find(camera_models(), kind, &CameraModel::name);
     if (found == camera_models().end())
       cameras.fail_line(cat("there is no camera model '", kind, "'"));
-    Camera camera{&*found, 0, 0, {}};
-    camera.width = cameras.take<int64_t>();
-    camera.height = cameras.take<int64_t>();
-    for (int i = 0; i < camera.model->parameters; ++i)
-      camera.parameters.push_back(cameras.take<double>());
-    add_camera(model, cameras, id, std::move(camera));
+    add_camera(model, cameras, id, take_camera(cameras, *found));
   }
   while (images.next_line()) {
     if (images.empty()) continue;
     const auto id = images.take<uint32_t>();
-    std::array<double, 4> quaternion;
-    for (double& v : quaternion) v = images.take<double>();
+    const auto quaternion = take_numbers<4>(images);
     PosedImage image;
-    for (double& v : image.translation) v = images.take<double>();
+    image.translation = take_numbers<3>(images);
     image.camera = images.take<uint32_t>();
     image.name = images.rest();
     images.check(images.next_line(), cat("image ", id, " has no line of keypoints"));
@@ -240,8 +246,7 @@ void read_text(ColmapModel& model, TextFile cameras, TextFile images, TextFile p
   while (points.next_line()) {
     if (points.empty()) continue;
     const auto id = points.take<uint64_t>();
-    std::array<double, 3> at;
-    for (double& v : at) v = points.take<double>();
+    const auto at = take_numbers<3>(points);
     add_point(model, points, id, at);
   }
 }

@@ -44,7 +44,10 @@ void keep_exact(ColmapModel& model, double most) {
 PhotoCache photos_of(const ColmapModel& model, const std::string& folder,
                      const ColmapPairsOptions& o) {
   std::vector<std::string> paths;
-  PhotoCache::Options options{o.channels, o.max_side, o.cache_bytes, false, {}};
+  PhotoCache::Options options{.channels = o.channels,
+                              .max_side = o.max_side,
+                              .max_bytes = o.cache_bytes,
+                              .respect_exif = false};
   for (const PosedImage& image : model.images) {
     const Camera& camera = model.cameras.at(image.camera);
     paths.push_back(std::filesystem::path(folder) / image.name);

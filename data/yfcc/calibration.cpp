@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/geometry/homography.h"
 #include "data/hdf5.h"
 #include "data/yfcc/yfcc.h"
 
@@ -12,13 +13,6 @@ using Vector = std::array<double, 3>;
 
 Matrix transposed(const Matrix& m) {
   return {m[0], m[3], m[6], m[1], m[4], m[7], m[2], m[5], m[8]};
-}
-Matrix product(const Matrix& a, const Matrix& b) {
-  Matrix c{};
-  for (size_t i = 0; i < 3; ++i)
-    for (size_t j = 0; j < 3; ++j)
-      for (size_t k = 0; k < 3; ++k) c[3 * i + j] += a[3 * i + k] * b[3 * k + j];
-  return c;
 }
 Vector product(const Matrix& a, const Vector& x) {
   Vector y{};
@@ -52,7 +46,7 @@ YfccCalibration YfccCalibration::from_tensor(const Tensor& all, const std::strin
   std::copy_n(p + 21, 2, c.size.begin());
   std::copy_n(p + 23, 9, c.k_inverse.begin());
   check(c.size[0] >= 1 && c.size[1] >= 1, "its image has no size");
-  const Matrix one = product(c.k, c.k_inverse);
+  const Matrix one = compose(c.k, c.k_inverse);
   for (size_t i = 0; i < 9; ++i)
     check(std::fabs(one[i] - (i % 4 == 0)) <= 1e-6, "its inverse of K is none");
   return c;
@@ -70,23 +64,20 @@ YfccCalibration read_yfcc_calibration(const std::string& path) {
   read(all[1], c.r);
   read(all[2], c.t);
   read(all[3], c.size);
-  // The general inverse of 3 x 3, not scaled.
-  const auto& [a, b, d, e, f, g, h, i, j] = c.k;
-  const double det = a * (f * j - g * i) - b * (e * j - g * h) + d * (e * i - f * h);
-  require(std::isfinite(det) && std::fabs(det) > 1e-12, ErrorId::format, "yfcc", "'", path,
-          "': K is singular or not finite");
-  c.k_inverse = {(f * j - g * i) / det, (d * i - b * j) / det, (b * g - d * f) / det,
-                 (g * h - e * j) / det, (a * j - d * h) / det, (d * e - a * g) / det,
-                 (e * i - f * h) / det, (b * h - a * i) / det, (a * f - b * e) / det};
+  try {
+    c.k_inverse = inverse(c.k);  // up to its last element, which is 1 as K's last row is 0 0 1
+  } catch (const Error&) {
+    throw Error(ErrorId::format, "yfcc", cat("'", path, "': K is singular or not finite"));
+  }
   return YfccCalibration::from_tensor(c.to_tensor(), path);
 }
 
 std::array<double, 9> essential_matrix(const YfccCalibration& c0, const YfccCalibration& c1) {
-  const Matrix dr = product(c1.r, transposed(c0.r));
+  const Matrix dr = compose(c1.r, transposed(c0.r));
   const Vector moved = product(dr, c0.t);
   const Vector t{c1.t[0] - moved[0], c1.t[1] - moved[1], c1.t[2] - moved[2]};
   const Matrix cross{0, -t[2], t[1], t[2], 0, -t[0], -t[1], t[0], 0};
-  return product(transposed(dr), cross);
+  return compose(transposed(dr), cross);
 }
 
 Tensor epipolar_residuals(const YfccCalibration& c0, const YfccCalibration& c1,

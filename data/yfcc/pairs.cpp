@@ -125,9 +125,11 @@ YfccPairs::YfccPairs(const std::string& raw, const std::string& pairs,
   }
   require(!files_.empty(), ErrorId::io, "yfcc",
           "no pair can be used; the first: ", broken_.empty() ? "" : broken_[0].message);
-  photos_ = std::make_unique<PhotoCache>(
-      paths,
-      PhotoCache::Options{options.channels, options.max_side, options.cache_bytes, false, {}});
+  photos_ =
+      std::make_unique<PhotoCache>(paths, PhotoCache::Options{.channels = options.channels,
+                                                              .max_side = options.max_side,
+                                                              .max_bytes = options.cache_bytes,
+                                                              .respect_exif = false});
   Random random(0);
   get(0, random);  // fails now if nothing can be used
 }

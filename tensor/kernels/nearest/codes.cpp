@@ -194,20 +194,37 @@ void encode(const CodesTable& kernels, const Rows& rows, uint8_t flip, Codes& to
   });
 }
 
-/// Offers the rows of a slab, whose numbers begin at `first`, to the queries of the blocks from
-/// `begin` to `end`. Returns how many scores were computed in float.
-int64_t search_slab(const CodesTable& kernels, const Rows& queries, Codes& query_codes,
-                    const Rows& slab, Codes& slab_codes, const std::vector<float>& start,
-                    int64_t first, int64_t begin, int64_t end, ShortList<float>* lists) {
-  float longest = 0, residual = 0;
-  for (int64_t r = 0; r < slab.count; ++r) {
-    longest = std::max(longest, slab.squares[r]);
-    residual = std::max(residual, slab_codes.residual[size_t(r)]);
+/// The part of the database that meets all queries before the next part.
+struct Slab {
+  Rows rows;
+  int64_t first;  ///< the number of its first row
+  Codes codes;
+  std::vector<float> start;        ///< -|row|^2 / 2; minus infinity, which never passes, for no row
+  float longest_square, residual;  ///< of its rows, the most
+
+  void take(const CodesTable& kernels, const Rows& part, int64_t from) {
+    rows = part;
+    first = from;
+    encode(kernels, rows, 0, codes);
+    std::ranges::fill(start, -std::numeric_limits<float>::infinity());
+    longest_square = residual = 0;
+    for (int64_t r = 0; r < rows.count; ++r) {
+      start[size_t(r)] = -0.5f * rows.squares[r];
+      longest_square = std::max(longest_square, rows.squares[r]);
+      residual = std::max(residual, codes.residual[size_t(r)]);
+    }
   }
+};
+
+/// Offers the slab's rows to the queries of the blocks from `begin` to `end`. Returns how many
+/// scores were computed in float.
+int64_t search_slab(const CodesTable& kernels, const Rows& queries, Codes& query_codes, Slab& slab,
+                    int64_t begin, int64_t end, ShortList<float>* lists) {
   // What a score in float may exceed that by codes; both are rounded, as the list's margin allows.
   const auto margin_of = [&](int64_t i) {
     const float own = query_codes.residual[size_t(i)];
-    const float bound = own * std::sqrt(longest) + (std::sqrt(queries.squares[i]) + own) * residual;
+    const float bound = own * std::sqrt(slab.longest_square) +
+                        (std::sqrt(queries.squares[i]) + own) * slab.residual;
     const float margin = 1.001f * bound + lists[i].margin;
     return margin >= 0 ? margin : std::numeric_limits<float>::infinity();  // NaN: open all
   };
@@ -216,15 +233,15 @@ int64_t search_slab(const CodesTable& kernels, const Rows& queries, Codes& query
     margins.push_back(margin_of(i));
 
   int64_t opened = 0;
-  for (int64_t row = 0; row < slab.count; row += panel_rows)
+  for (int64_t row = 0; row < slab.rows.count; row += panel_rows)
     for (int64_t b = begin; b < end; ++b) {
       const int64_t query = b * block_queries,
                     count = std::min(block_queries, queries.count - query);
       Scan scan{query_codes.groups,
                 query_codes.of(query),
-                slab_codes.of(row),
-                slab_codes.scale.data() + row,
-                start.data() + row,
+                slab.codes.of(row),
+                slab.codes.scale.data() + row,
+                slab.start.data() + row,
                 query_codes.scale.data() + query,
                 query_codes.sum.data() + query,
                 {}};
@@ -237,9 +254,9 @@ int64_t search_slab(const CodesTable& kernels, const Rows& queries, Codes& query
         for (uint64_t left = passed[i]; left; left &= left - 1, ++opened) {
           const int64_t r = row + std::countr_zero(left);
           ShortList<float>& list = lists[query + i];
-          const float score =
-              kernels.dot(slab.c, queries.of(query + i), slab.of(r)) + start[size_t(r)];
-          if (score > list.threshold) list.insert(score, first + r);
+          const float score = kernels.dot(queries.c, queries.of(query + i), slab.rows.of(r)) +
+                              slab.start[size_t(r)];
+          if (score > list.threshold) list.insert(score, slab.first + r);
         }
     }
   return opened;
@@ -260,20 +277,16 @@ int64_t search_by_codes(const float* queries, int64_t q, const float* database, 
   const int64_t slab_panels =
       std::clamp<int64_t>(slab_bytes / panel_bytes, 1, num_chunks(n, panel_rows));
   const int64_t slab_rows = slab_panels * panel_rows;
-  Codes slab_codes(slab_rows, panel_rows, c);
-  std::vector<float> start(static_cast<size_t>(slab_rows));
+  Slab slab{{}, 0, {slab_rows, panel_rows, c}, std::vector<float>(size_t(slab_rows)), 0, 0};
   for (int64_t first = 0; first < n; first += slab_rows) {
-    const Rows slab{database + first * c, std::min(slab_rows, n - first), c,
-                    squares.data() + first};
-    encode(kernels, slab, 0, slab_codes);
-    std::ranges::fill(start, -std::numeric_limits<float>::infinity());  // absent rows never pass
-    for (int64_t r = 0; r < slab.count; ++r) start[size_t(r)] = -0.5f * slab.squares[r];
+    slab.take(kernels,
+              {database + first * c, std::min(slab_rows, n - first), c, squares.data() + first},
+              first);
     std::atomic<int64_t> opened = 0;  // counts, so their order does not matter
     parallel_for(num_chunks(q, block_queries), 64 / block_queries, [&](int64_t begin, int64_t end) {
-      opened += search_slab(kernels, from, query_codes, slab, slab_codes, start, first, begin, end,
-                            lists.data());
+      opened += search_slab(kernels, from, query_codes, slab, begin, end, lists.data());
     });
-    if (opened > q * slab.count / 32) return first + slab.count;
+    if (opened > q * slab.rows.count / 32) return first + slab.rows.count;
   }
   return n;
 }
