@@ -58,9 +58,9 @@ struct Side {
 
 double squared(double v) { return v * v; }
 
-/// Every pixel with every pixel, both ways.
+/// Every pixel with every pixel, and back if that is asked for.
 kernels::NearestBoth coarse_to_fine(const Tensor& features0, const Tensor& features1,
-                                    const MatcherOptions& o) {
+                                    const MatcherOptions& o, bool back) {
   require(o.mode == MatchMode::all_all && o.ratio >= 1, ErrorId::argument, "match",
           "coarse to fine is for mode all_all without the ratio test: it does not know the second "
           "nearest");
@@ -70,7 +70,7 @@ kernels::NearestBoth coarse_to_fine(const Tensor& features0, const Tensor& featu
   const Tensor index = nearest_coarse_to_fine(features0, features1, o.coarse);
   const Tensor ends = kernels::gather_rows(rows(features1), index);
   return {{index, kernels::row_distance2(rows(features0), ends), Tensor::zeros({index.numel()})},
-          nearest_coarse_to_fine(features1, features0, o.coarse)};
+          back ? nearest_coarse_to_fine(features1, features0, o.coarse) : Tensor()};
 }
 
 /// Which share of a sample of the queries has its nearest row at `index`.
@@ -104,7 +104,7 @@ MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor
   const bool search_back = o.reciprocity || o.stability;
   const bool both_ways =
       search_back && o.mode != MatchMode::all && (o.mode == MatchMode::all_all || !o.stability);
-  const auto both = o.coarse > 0 ? coarse_to_fine(features0, features1, o)
+  const auto both = o.coarse > 0 ? coarse_to_fine(features0, features1, o, both_ways)
                     : both_ways  ? kernels::nearest_both(from.rows, to.rows)
                                  : kernels::NearestBoth{kernels::nearest(from.rows, to.rows), {}};
   const auto& there = both.forward;

@@ -73,19 +73,6 @@ std::map<std::string, double> weights_of(const TrainOptions& o) {
   return said;
 }
 
-struct Reconstruction {
-  std::string model, photos;
-};
-
-std::vector<Reconstruction> reconstructions(const TrainOptions& o) {
-  require(o.photos.size() == o.colmap.size(), ErrorId::usage, "train", "there are ",
-          o.colmap.size(), " reconstructions (--colmap) and ", o.photos.size(),
-          " folders of their photos (--photos)");
-  std::vector<Reconstruction> all;
-  for (size_t i = 0; i < o.colmap.size(); ++i) all.push_back({o.colmap[i], o.photos[i]});
-  return all;
-}
-
 /// "5:45".
 std::pair<double, double> angles(const std::string& text) {
   char *end = nullptr, *end2 = nullptr;
@@ -102,7 +89,9 @@ TrainingData open_training_data(const TrainOptions& o) {
   const auto weights = weights_of(o);
   require(!weights.empty(), ErrorId::usage, "train",
           "there is nothing to train on: --images, --colmap or --yfcc-raw is required");
-  const auto scenes = reconstructions(o);
+  require(o.photos.size() == o.colmap.size(), ErrorId::usage, "train", "there are ",
+          o.colmap.size(), " reconstructions (--colmap) and ", o.photos.size(),
+          " folders of their photos (--photos)");
   require(o.yfcc_raw.empty() == o.yfcc_pairs.empty(), ErrorId::usage, "train",
           "--yfcc-raw and --yfcc-pairs go together");
 
@@ -113,8 +102,8 @@ TrainingData open_training_data(const TrainOptions& o) {
   warps.correspondences = o.correspondences;
   // One limit for all the caches that there will be.
   const int64_t twice = o.held_out > 0 ? 2 : 1;
-  const int64_t caches =
-      int64_t(scenes.size()) + twice * (int64_t(!o.images.empty()) + int64_t(!o.yfcc_raw.empty()));
+  const int64_t caches = int64_t(o.colmap.size()) +
+                         twice * (int64_t(!o.images.empty()) + int64_t(!o.yfcc_raw.empty()));
   warps.cache_bytes = o.limit_cache * 1000000 / caches;
   PhotoViewOptions views;
   views.height = views.width = o.crop;
@@ -130,7 +119,7 @@ TrainingData open_training_data(const TrainOptions& o) {
 
   // The scene of each reconstruction and of each photo.
   std::vector<fs::path> folders, scene_of;
-  for (const Reconstruction& r : scenes) folders.push_back(canonical(r.photos));
+  for (const std::string& folder : o.photos) folders.push_back(canonical(folder));
   std::vector<std::string> photos;
   if (!o.images.empty()) photos = find_images(o.images);
   for (const std::string& photo : photos) {
@@ -141,7 +130,7 @@ TrainingData open_training_data(const TrainOptions& o) {
   }
   std::set<fs::path> all(folders.begin(), folders.end());
   all.insert(scene_of.begin(), scene_of.end());
-  if (all.size() == 1 && scenes.empty()) {
+  if (all.size() == 1 && folders.empty()) {
     std::ranges::transform(photos, scene_of.begin(), canonical);
     all = {scene_of.begin(), scene_of.end()};
   }
@@ -161,10 +150,9 @@ TrainingData open_training_data(const TrainOptions& o) {
       parts.push_back(
           {std::make_unique<HomographyPairs>(mine, o.images, warps), weights.at("homography")});
     std::vector<MixedPairs::Part> real_parts;
-    for (size_t i = 0; i < scenes.size(); ++i)
+    for (size_t i = 0; i < folders.size(); ++i)
       if (held.contains(folders[i]) == out)
-        real_parts.push_back(
-            {std::make_unique<ColmapPairs>(scenes[i].model, scenes[i].photos, real), 1});
+        real_parts.push_back({std::make_unique<ColmapPairs>(o.colmap[i], o.photos[i], real), 1});
     for (auto& part : real_parts)
       parts.push_back({std::move(part.source), weights.at("colmap") / double(real_parts.size())});
     if (!o.yfcc_raw.empty()) {  // which has scenes of its own for this
