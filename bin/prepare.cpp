@@ -112,15 +112,16 @@ int show(const Arguments& a) {
   std::filesystem::create_directories(a.out, error);
   require(!error, ErrorId::io, "prepare", "cannot make the folder '", a.out,
           "': ", error.message());
-  std::vector<double> counts, angles, scales;
+  std::vector<double> counts, sights, turns, scales;
   for (int64_t k = 0; k < std::max<int64_t>(a.shown, 100); ++k) {
     Random random(a.train.seed, uint64_t(k));
     const Pair pair = data.train->get(random.below(data.train->size()), random);
     counts.push_back(double(pair.positions0.dim(0)));
+    if (std::isfinite(pair.angle)) sights.push_back(pair.angle);
     if (pair.positions0.dim(0) >= 3) {
       const auto [scale, angle] = similarity(pair);
       scales.push_back(scale);
-      angles.push_back(std::fabs(angle));
+      turns.push_back(std::fabs(angle));
     }
     if (k >= a.shown) continue;
     const std::string path = cat(a.out, "/pair-", k, ".png");
@@ -132,7 +133,9 @@ int show(const Arguments& a) {
     std::fprintf(stderr, "prepare: skipped %s\n", one_line(broken.message).c_str());
   std::printf("\nof %zu pairs\n", counts.size());
   print_histogram("correspondences in a pair", counts, {0, 1, 8, 16, 32, 64, 128, 512, 2048, 1e6});
-  print_histogram("turn of the second view, degrees", angles, {0, 5, 10, 20, 30, 45, 90, 180.1});
+  print_histogram("angle between the lines of sight of two cameras, degrees", sights,
+                  {0, 5, 10, 15, 20, 30, 45, 90, 180.1});
+  print_histogram("turn of the second view, degrees", turns, {0, 5, 10, 20, 30, 45, 90, 180.1});
   print_histogram("its scale", scales, {0, 0.5, 0.7, 0.9, 1.1, 1.4, 2, 1e3});
   return done;
 }

@@ -30,9 +30,9 @@ class Handle {
   herr_t (*close_)(hid_t);
 };
 
-/// One data set, in this process.
-Tensor read_here(const std::string& path, const Hdf5Wish& wish) {
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // what it would print is said by the errors below
+/// Appends a data set's rank, its extents and its numbers. Only the child process may call it, and
+/// there no allocator but malloc's: other threads were perhaps holding a lock when it was forked.
+void append(std::string& out, const std::string& path, const Hdf5Wish& wish) {
   const auto check = [&](bool ok, const std::string& what) {
     require(ok, ErrorId::format, "hdf5", "'", path, "': ", what);
   };
@@ -48,37 +48,25 @@ Tensor read_here(const std::string& path, const Hdf5Wish& wish) {
   const hssize_t count = H5Sget_simple_extent_npoints(space);
   check(count >= 0 && count <= most,
         cat("'", name, "' has ", count, " elements; at most ", most, " make sense"));
-  const int rank = H5Sget_simple_extent_ndims(space);
+  const int64_t rank = H5Sget_simple_extent_ndims(space);
   check(rank >= 0 && rank <= Shape::max_rank, cat("'", name, "' has ", rank, " dimensions"));
   std::vector<hsize_t> extents(static_cast<size_t>(rank));
   H5Sget_simple_extent_dims(space, extents.data(), nullptr);
-  const std::vector<int64_t> dims(extents.begin(), extents.end());
-  Tensor values = Tensor::zeros(Shape(std::span<const int64_t>(dims)), DType::f64);
-  if (count > 0)
-    check(
-        H5Dread(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data<double>()) >= 0,
+  out.append(reinterpret_cast<const char*>(&rank), sizeof rank);
+  out.append(reinterpret_cast<const char*>(extents.data()), extents.size() * sizeof(hsize_t));
+  std::vector<double> values(static_cast<size_t>(count));
+  check(count == 0 ||
+            H5Dread(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) >= 0,
         cat("'", name, "' cannot be read"));
-  return values;
+  out.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
 }
 
-/// What a child process makes of it: for each wish the rank, the extents and the numbers; or, after
-/// a rank of -1, the error's text.
+/// What a child process makes of it: all wishes or, after a rank of -1, the error's text.
 std::string read_all(const std::string& path, const std::vector<Hdf5Wish>& wishes) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // what it would print is said by the errors
   std::string out;
-  const auto add = [&](const void* bytes, size_t size) {
-    out.append(static_cast<const char*>(bytes), size);
-  };
   try {
-    for (const Hdf5Wish& wish : wishes) {
-      const Tensor t = read_here(path, wish);
-      const int64_t rank = t.rank();
-      add(&rank, sizeof rank);
-      for (int64_t i = 0; i < rank; ++i) {
-        const int64_t extent = t.dim(i);
-        add(&extent, sizeof extent);
-      }
-      add(t.raw(), size_t(t.nbytes()));
-    }
+    for (const Hdf5Wish& wish : wishes) append(out, path, wish);
   } catch (const std::exception& e) {
     const int64_t failed = -1;
     out.assign(reinterpret_cast<const char*>(&failed), sizeof failed);
@@ -109,10 +97,10 @@ std::vector<Tensor> read_hdf5(const std::string& path, const std::vector<Hdf5Wis
   }
   ::close(ends[1]);
   std::string out;
-  char part[4096];
-  for (ssize_t n;
-       child > 0 && ((n = ::read(ends[0], part, sizeof part)) > 0 || (n < 0 && errno == EINTR));)
-    if (n > 0) out.append(part, size_t(n));
+  std::vector<char> part(1 << 16);
+  for (ssize_t n; child > 0 && ((n = ::read(ends[0], part.data(), part.size())) > 0 ||
+                                (n < 0 && errno == EINTR));)
+    if (n > 0) out.append(part.data(), size_t(n));
   ::close(ends[0]);
   require(child > 0, ErrorId::io, "hdf5", "no process to read it in: ", std::strerror(errno));
   int status = 0;

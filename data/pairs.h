@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ struct Pair {
   /// that none does. Undefined: all is known.
   Tensor unknown0, unknown1;
   std::string name;  ///< what it was made from, for people
+  /// Degrees between the lines of sight from both cameras (the median); NaN: there is but one.
+  double angle = std::numeric_limits<double>::quiet_NaN();
 };
 
 /// A photo that could not be used, and why.

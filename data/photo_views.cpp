@@ -29,7 +29,7 @@ void check(const PhotoViewOptions& o) {
 
 Pair cut_pair(const Pyramid& photo0, const Pyramid& photo1,
               const std::vector<std::array<double, 4>>& matches, const PhotoViewOptions& o,
-              Random& random) {
+              Random& random, const Follow& follow) {
   const int64_t h = o.height, w = o.width;
   const Pyramid* photos[] = {&photo0, &photo1};
   double zoom = std::exp(random.uniform(0, std::log(o.max_zoom)));
@@ -63,6 +63,16 @@ Pair cut_pair(const Pyramid& photo0, const Pyramid& photo1,
     seen = std::move(found);
     windows = tried;
   }
+  if (follow) {
+    seen.clear();
+    for (int64_t y = 0; y < h; ++y)
+      for (int64_t x = 0; x < w; ++x) {
+        const auto there = follow(apply(windows[0].to_photo(), double(x), double(y)));
+        if (!there) continue;
+        const Point v = windows[1].to_view(*there);
+        if (inside(v)) seen.push_back({double(x), double(y), v[0], v[1]});
+      }
+  }
 
   Pair pair;
   const auto view = [&](size_t k) {
@@ -72,15 +82,14 @@ Pair cut_pair(const Pyramid& photo0, const Pyramid& photo1,
   pair.image0 = view(0);
   pair.image1 = view(1);
   set_positions(pair, seen, o.correspondences, random);
-  const auto unknown = [&](const Tensor& positions) {
+  const auto unknown = [&](size_t k) {
     Tensor mask = Tensor::full({h, w}, 1, DType::u8);
-    const double* p = positions.data<double>();
-    for (int64_t i = 0; i < positions.dim(0); ++i, p += 2)
-      mask.data<uint8_t>()[std::lround(p[1]) * w + std::lround(p[0])] = 0;
+    for (const auto& s : seen)
+      mask.data<uint8_t>()[std::lround(s[2 * k + 1]) * w + std::lround(s[2 * k])] = 0;
     return mask;
   };
-  pair.unknown0 = unknown(pair.positions0);
-  pair.unknown1 = unknown(pair.positions1);
+  pair.unknown0 = unknown(0);
+  pair.unknown1 = unknown(1);
   return pair;
 }
 

@@ -35,6 +35,7 @@ void each_setting(Options& o, F&& f) {
   f("images", o.images, any, may_change);  // the folder may have moved
   f("colmap", o.colmap, any, may_change);
   f("photos", o.photos, any, may_change);
+  f("depths", o.depths, any, may_change);
   f("yfcc_raw", o.yfcc_raw, any, may_change);
   f("yfcc_pairs", o.yfcc_pairs, any, may_change);
   f("mix", o.mix, any, decides);

@@ -13,7 +13,8 @@ namespace cairn::ucn {
 struct TrainOptions {
   std::string images;                ///< folder of photos
   std::vector<std::string> colmap;   ///< folders of reconstructions,
-  std::vector<std::string> photos;   ///< and of their photos
+  std::vector<std::string> photos;   ///< of their photos
+  std::vector<std::string> depths;   ///< and of their depth maps (- : it has none), or empty
   std::string yfcc_raw, yfcc_pairs;  ///< YFCC100M's folder, and of the pairs made of it
   std::string mix;                   ///< homography:0.5,colmap:0.5; empty: equal shares
   int64_t min_shared = 30;           ///< points of two photos that make a pair,

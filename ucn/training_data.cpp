@@ -92,6 +92,9 @@ TrainingData open_training_data(const TrainOptions& o) {
   require(o.photos.size() == o.colmap.size(), ErrorId::usage, "train", "there are ",
           o.colmap.size(), " reconstructions (--colmap) and ", o.photos.size(),
           " folders of their photos (--photos)");
+  require(o.depths.empty() || o.depths.size() == o.colmap.size(), ErrorId::usage, "train",
+          "--depths is given ", o.depths.size(), " times, not once for each of the ",
+          o.colmap.size(), " reconstructions (- where there are none)");
   require(o.yfcc_raw.empty() == o.yfcc_pairs.empty(), ErrorId::usage, "train",
           "--yfcc-raw and --yfcc-pairs go together");
 
@@ -151,8 +154,10 @@ TrainingData open_training_data(const TrainOptions& o) {
           {std::make_unique<HomographyPairs>(mine, o.images, warps), weights.at("homography")});
     std::vector<MixedPairs::Part> real_parts;
     for (size_t i = 0; i < folders.size(); ++i)
-      if (held.contains(folders[i]) == out)
+      if (held.contains(folders[i]) == out) {
+        real.depths = o.depths.empty() || o.depths[i] == "-" ? "" : o.depths[i];
         real_parts.push_back({std::make_unique<ColmapPairs>(o.colmap[i], o.photos[i], real), 1});
+      }
     for (auto& part : real_parts)
       parts.push_back({std::move(part.source), weights.at("colmap") / double(real_parts.size())});
     if (!o.yfcc_raw.empty()) {  // which has scenes of its own for this

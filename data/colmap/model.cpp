@@ -275,6 +275,9 @@ ColmapModel read_colmap_model(const std::string& folder) {
   std::error_code ignored;
   const bool binary = std::filesystem::exists(folder + "/cameras.bin", ignored);
   const std::string ending = binary ? ".bin" : ".txt";
+  require(!folder.ends_with(".npz"), ErrorId::io, "colmap", "'", folder,
+          "' is no folder of a reconstruction; an index of MegaDepth's holds pickles, which are "
+          "programs and not read: give the scene's own reconstruction (docs/data.md)");
   require(binary || std::filesystem::exists(folder + "/cameras.txt", ignored), ErrorId::io,
           "colmap", "'", folder, "' holds no reconstruction: neither cameras.bin nor cameras.txt");
   std::array<std::string, 3> paths{folder + "/cameras" + ending, folder + "/images" + ending,
@@ -290,13 +293,16 @@ std::array<double, 3> to_camera(const PosedImage& image, const std::array<double
   return {dot(r, world) + t[0], dot(r + 3, world) + t[1], dot(r + 6, world) + t[2]};
 }
 
-std::array<double, 3> camera_center(const PosedImage& image) {
+std::array<double, 3> to_world(const PosedImage& image, const std::array<double, 3>& seen) {
   const auto& r = image.rotation;
-  const auto& t = image.translation;
-  std::array<double, 3> c;
-  for (size_t i = 0; i < 3; ++i) c[i] = -(r[i] * t[0] + r[3 + i] * t[1] + r[6 + i] * t[2]);
-  return c;
+  std::array<double, 3> from_center, world;
+  for (size_t i = 0; i < 3; ++i) from_center[i] = seen[i] - image.translation[i];
+  for (size_t i = 0; i < 3; ++i)
+    world[i] = r[i] * from_center[0] + r[3 + i] * from_center[1] + r[6 + i] * from_center[2];
+  return world;
 }
+
+std::array<double, 3> camera_center(const PosedImage& image) { return to_world(image, {0, 0, 0}); }
 
 double reprojection_error(const ColmapModel& model, const PosedImage& image, const Observation& o) {
   const auto [x, y] =

@@ -46,6 +46,8 @@ ColmapModel parse_colmap_model(const std::array<std::span<const uint8_t>, 3>& fi
 
 /// Where a camera with this pose sees a point of the world.
 std::array<double, 3> to_camera(const PosedImage& image, const std::array<double, 3>& world);
+/// The point of the world that a camera with this pose sees there.
+std::array<double, 3> to_world(const PosedImage& image, const std::array<double, 3>& seen);
 /// Where the camera is.
 std::array<double, 3> camera_center(const PosedImage& image);
 /// The distance in pixels between an observation and where its point should be seen; NaN when that

@@ -46,7 +46,7 @@ PhotoCache photos_of(const ColmapModel& model, const std::string& folder,
   std::vector<std::string> paths;
   PhotoCache::Options options{.channels = o.channels,
                               .max_side = o.max_side,
-                              .max_bytes = o.cache_bytes,
+                              .max_bytes = o.cache_bytes / (o.depths.empty() ? 1 : 2),
                               .respect_exif = false};
   for (const PosedImage& image : model.images) {
     const Camera& camera = model.cameras.at(image.camera);
@@ -54,6 +54,15 @@ PhotoCache photos_of(const ColmapModel& model, const std::string& folder,
     options.sizes.push_back({camera.width, camera.height});
   }
   return PhotoCache(paths, options);
+}
+
+std::vector<std::string> depth_maps_of(const ColmapModel& model, const std::string& folder) {
+  std::vector<std::string> paths(model.images.size());
+  if (!folder.empty())
+    std::ranges::transform(model.images, paths.begin(), [&](const PosedImage& image) {
+      return find_depth_map(folder, image.name);
+    });
+  return paths;
 }
 
 }  // namespace
@@ -91,7 +100,9 @@ ColmapPairs::ColmapPairs(const std::string& model, const std::string& photos,
     : name_(model),
       options_(options),
       model_(read_colmap_model(model)),
-      photos_(photos_of(model_, photos, options)) {
+      photos_(photos_of(model_, photos, options)),
+      depths_(depth_maps_of(model_, options.depths), options.cache_bytes / 2,
+              [](int64_t, const std::string& path) { return read_depth_map(path); }) {
   require(options.channels == 1 || options.channels == 3, ErrorId::argument, "colmap_pairs",
           "channels is ", options.channels, ", not 1 or 3");
   require(options.min_shared >= 1, ErrorId::argument, "colmap_pairs", "min_shared is ",
@@ -100,6 +111,9 @@ ColmapPairs::ColmapPairs(const std::string& model, const std::string& photos,
   std::error_code ignored;
   require(std::filesystem::is_directory(photos, ignored), ErrorId::io, "colmap_pairs",
           "there is no folder of photos '", photos, "'");
+  for (int64_t i = 0; i < depths_.size(); ++i) depth_maps_ += !depths_.path(i).empty();
+  require(options.depths.empty() || depth_maps_ > 0, ErrorId::io, "colmap_pairs", "'",
+          options.depths, "' holds no depth map of these photos (NAME.geometric.bin or NAME.h5)");
   keep_exact(model_, options.max_error);
   pairs_ = find_colmap_pairs(model_, options);
   require(!pairs_.empty(), ErrorId::io, "colmap_pairs", "'", model, "': none of its ",
@@ -128,27 +142,55 @@ Pair ColmapPairs::get(int64_t index, Random& random) const {
                 cat("'", name_, "': of no pair can both photos be read; the first: ",
                     photos_.broken().front().message));
 
-  // Observations in the photos' pixels.
-  std::vector<std::array<double, 4>> points;
-  const auto in_photo = [&](int k, const Observation& o) {
-    const Camera& camera = model_.cameras.at(model_.images[size_t(image[k])].camera);
-    return Point{o.x * double(photo[k]->width()) / double(camera.width) - 0.5,
-                 o.y * double(photo[k]->height()) / double(camera.height) - 0.5};
+  const PosedImage* posed[2];
+  const Camera* camera[2];
+  std::shared_ptr<const Tensor> depth[2];
+  for (int k : {0, 1}) {
+    posed[k] = &model_.images[size_t(image[k])];
+    camera[k] = &model_.cameras.at(posed[k]->camera);
+    if (!depths_.path(image[k]).empty()) depth[k] = depths_.get(image[k]);
+  }
+  // From the cameras' pixels to those of the photos as they were read, and back.
+  const auto in_photo = [&](int k, const Point& p) {
+    return Point{p[0] * double(photo[k]->width()) / double(camera[k]->width) - 0.5,
+                 p[1] * double(photo[k]->height()) / double(camera[k]->height) - 0.5};
   };
-  each_shared(model_.images[size_t(image[0])], model_.images[size_t(image[1])],
-              [&](const Observation& a, const Observation& b) {
-                const auto [x0, y0] = in_photo(0, a);
-                const auto [x1, y1] = in_photo(1, b);
-                points.push_back({x0, y0, x1, y1});
-              });
+  const auto in_camera = [&](int k, const Point& p) {
+    return Point{(p[0] + 0.5) * double(camera[k]->width) / double(photo[k]->width()),
+                 (p[1] + 0.5) * double(camera[k]->height) / double(photo[k]->height())};
+  };
+  std::vector<std::array<double, 4>> points;
+  each_shared(*posed[0], *posed[1], [&](const Observation& a, const Observation& b) {
+    const auto [x0, y0] = in_photo(0, {a.x, a.y});
+    const auto [x1, y1] = in_photo(1, {b.x, b.y});
+    points.push_back({x0, y0, x1, y1});
+  });
+  Follow follow;
+  if (depth[0] && depth[1])
+    follow = [&](const Point& p) {
+      auto there =
+          follow_depth({camera[0], posed[0], depth[0].get()}, {camera[1], posed[1], depth[1].get()},
+                       in_camera(0, p), options_.max_error);
+      if (there) *there = in_photo(1, *there);
+      return there;
+    };
 
-  Pair result = cut_pair(*photo[0], *photo[1], points, options_.views, random);
+  Pair result = cut_pair(*photo[0], *photo[1], points, options_.views, random, follow);
+  result.angle = pair->angle;
   result.name = cat(photos_.path(image[0]), " + ", photos_.path(image[1]));
   return result;
 }
 
 std::string ColmapPairs::description() const {
-  return cat(size(), " pairs of photos of the reconstruction '", name_, "'");
+  return cat(size(), " pairs of photos of the reconstruction '", name_, "'",
+             depth_maps_ ? cat(", ", depth_maps_, " of ", depths_.size(), " with depth maps") : "");
+}
+
+std::vector<BrokenPhoto> ColmapPairs::broken() const {
+  auto all = photos_.broken();
+  const auto maps = depths_.broken();
+  all.insert(all.end(), maps.begin(), maps.end());
+  return all;
 }
 
 }  // namespace cairn

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "data/colmap/model.h"
+#include "data/colmap/depth.h"
 #include "data/pairs.h"
 #include "data/photo_cache.h"
 #include "data/photo_views.h"
@@ -13,6 +13,7 @@ namespace cairn {
 
 struct ColmapPairsOptions {
   PhotoViewOptions views = {};
+  std::string depths = {};                 ///< folder of depth maps (data/colmap/depth.h), or none
   int64_t min_shared = 30;                 ///< points that two photos must share
   double min_angle = 5, max_angle = 45;    ///< degrees between the lines of sight (the median)
   double max_error = 2;                    ///< px: points seen further from where they should be
@@ -33,18 +34,20 @@ std::vector<ColmapPair> find_colmap_pairs(const ColmapModel& model,
                                           const ColmapPairsOptions& options);
 
 /// Index i shows pair i, either photo first, or the next pair whose photos can be read. The views
-/// lie around a point that both photos show; correspondences are the observations of the points.
+/// lie around a point that both photos show. Correspondences are those of all pixels where both
+/// photos have a depth map, else the observations of the points.
 class ColmapPairs : public PairSource {
  public:
   /// `model`: a folder as read_colmap_model() takes it; `photos`: the folder that the photos' names
-  /// begin in. Throws as that does, and ErrorId::io when no pair is left or no photo can be read.
+  /// begin in. Throws as that does, and ErrorId::io when no pair is left, no photo can be read or
+  /// depth maps are asked for and none is there.
   ColmapPairs(const std::string& model, const std::string& photos,
               const ColmapPairsOptions& options = {});
 
   int64_t size() const override { return int64_t(pairs_.size()); }
   Pair get(int64_t index, Random& random) const override;
   std::string description() const override;
-  std::vector<BrokenPhoto> broken() const override { return photos_.broken(); }
+  std::vector<BrokenPhoto> broken() const override;
   const std::vector<ColmapPair>& pairs() const { return pairs_; }
 
  private:
@@ -53,6 +56,8 @@ class ColmapPairs : public PairSource {
   ColmapModel model_;
   std::vector<ColmapPair> pairs_;
   mutable PhotoCache photos_;
+  mutable FileCache<Tensor> depths_;  ///< an empty path: there is none
+  int64_t depth_maps_ = 0;
 };
 
 }  // namespace cairn

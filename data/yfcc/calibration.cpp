@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "data/geometry/homography.h"
 #include "data/hdf5.h"
@@ -19,6 +20,11 @@ Vector product(const Matrix& a, const Vector& x) {
   for (size_t i = 0; i < 3; ++i)
     for (size_t k = 0; k < 3; ++k) y[i] += a[3 * i + k] * x[k];
   return y;
+}
+
+/// What a camera sees at a pixel, on the plane at depth 1.
+Vector on_plane(const YfccCalibration& c, const double* p) {
+  return product(c.k_inverse, Vector{p[0] - c.size[0] / 2, p[1] - c.size[1] / 2, 1});
 }
 
 }  // namespace
@@ -84,9 +90,6 @@ Tensor epipolar_residuals(const YfccCalibration& c0, const YfccCalibration& c1,
                           const Tensor& positions0, const Tensor& positions1) {
   require_same_shape("epipolar_residuals", positions0, positions1);
   const Matrix e = essential_matrix(c0, c1), e_transposed = transposed(e);
-  const auto on_plane = [](const YfccCalibration& c, const double* p) {
-    return product(c.k_inverse, Vector{p[0] - c.size[0] / 2, p[1] - c.size[1] / 2, 1});
-  };
   const auto inverse_length = [](const Vector& line) {  // the small number is the reference's
     return 1 / std::sqrt(line[0] * line[0] + line[1] * line[1] + 1e-7);
   };
@@ -99,6 +102,25 @@ Tensor epipolar_residuals(const YfccCalibration& c0, const YfccCalibration& c1,
     residuals.data<double>()[i] = std::fabs(off) * (inverse_length(line0) + inverse_length(line1));
   }
   return residuals;
+}
+
+Tensor sight_angles(const YfccCalibration& c0, const YfccCalibration& c1, const Tensor& positions0,
+                    const Tensor& positions1) {
+  require_same_shape("sight_angles", positions0, positions1);
+  const auto direction = [](const YfccCalibration& c, const double* p) {
+    Vector d = product(transposed(c.r), on_plane(c, p));
+    const double length = std::hypot(d[0], d[1], d[2]);
+    for (double& v : d) v /= length;
+    return d;
+  };
+  Tensor angles = Tensor::empty({positions0.dim(0)}, DType::f64);
+  for (int64_t i = 0; i < positions0.dim(0); ++i) {
+    const Vector a = direction(c0, positions0.data<double>() + 2 * i);
+    const Vector b = direction(c1, positions1.data<double>() + 2 * i);
+    const double cosine = a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+    angles.data<double>()[i] = std::acos(std::clamp(cosine, -1.0, 1.0)) * 180 / std::numbers::pi;
+  }
+  return angles;
 }
 
 }  // namespace cairn

@@ -134,8 +134,8 @@ YfccPairs::YfccPairs(const std::string& raw, const std::string& pairs,
   get(0, random);  // fails now if nothing can be used
 }
 
-std::vector<std::array<double, 4>> YfccPairs::matches(const File& file, const Pyramid& photo0,
-                                                      const Pyramid& photo1) const {
+YfccPairs::Matches YfccPairs::matches(const File& file, const Pyramid& photo0,
+                                      const Pyramid& photo1) const {
   const PairFile pair = read_pair(file.path);
   for (const auto& [image, photo] :
        {std::pair(&pair.image0, file.photo0), std::pair(&pair.image1, file.photo1)})
@@ -171,12 +171,20 @@ std::vector<std::array<double, 4>> YfccPairs::matches(const File& file, const Py
     for (double v : calibrated(pair.camera1, photo1, b)) p1.push_back(v);
   }
   const auto count = int64_t(candidates.size());
-  const Tensor residuals = epipolar_residuals(
-      pair.camera0, pair.camera1, Tensor::from({count, 2}, p0), Tensor::from({count, 2}, p1));
-  std::vector<std::array<double, 4>> confirmed;
-  for (int64_t i = 0; i < count; ++i)
-    if (residuals.data<double>()[i] < options_.max_residual)
-      confirmed.push_back(candidates[size_t(i)]);
+  const Tensor at0 = Tensor::from({count, 2}, p0), at1 = Tensor::from({count, 2}, p1);
+  const Tensor residuals = epipolar_residuals(pair.camera0, pair.camera1, at0, at1);
+  const Tensor angles = sight_angles(pair.camera0, pair.camera1, at0, at1);
+  Matches confirmed{};
+  std::vector<double> seen_under;
+  for (int64_t i = 0; i < count; ++i) {
+    if (!(residuals.data<double>()[i] < options_.max_residual)) continue;
+    confirmed.positions.push_back(candidates[size_t(i)]);
+    seen_under.push_back(angles.data<double>()[i]);
+  }
+  if (seen_under.empty()) return confirmed;
+  const auto median = seen_under.begin() + std::ptrdiff_t(seen_under.size() / 2);
+  std::nth_element(seen_under.begin(), median, seen_under.end());
+  confirmed.angle = *median;
   return confirmed;
 }
 
@@ -189,8 +197,9 @@ Pair YfccPairs::get(int64_t index, Random& random) const {
     if (!photo0 || !photo1) continue;
     try {
       const auto found = matches(file, *photo0, *photo1);
-      if (found.empty()) continue;
-      Pair pair = cut_pair(*photo0, *photo1, found, options_.views, random);
+      if (found.positions.empty()) continue;
+      Pair pair = cut_pair(*photo0, *photo1, found.positions, options_.views, random);
+      pair.angle = found.angle;
       pair.name = cat(photos_->path(file.photo0), " + ", photos_->path(file.photo1));
       return pair;
     } catch (const Error& e) {

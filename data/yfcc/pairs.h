@@ -44,8 +44,11 @@ class YfccPairs : public PairSource {
     std::string path, keypoints0, keypoints1;  ///< keypoints: where they are kept
     int64_t photo0, photo1;
   };
-  std::vector<std::array<double, 4>> matches(const File& file, const Pyramid& photo0,
-                                             const Pyramid& photo1) const;
+  struct Matches {
+    std::vector<std::array<double, 4>> positions;
+    double angle;  ///< as in Pair
+  };
+  Matches matches(const File& file, const Pyramid& photo0, const Pyramid& photo1) const;
 
   std::string raw_;
   YfccPairsOptions options_;

@@ -42,6 +42,9 @@ std::array<double, 9> essential_matrix(const YfccCalibration& c0, const YfccCali
 /// left out, as in the reference). Result K f64.
 Tensor epipolar_residuals(const YfccCalibration& c0, const YfccCalibration& c1,
                           const Tensor& positions0, const Tensor& positions1);
+/// Degrees between the lines of sight of each such match: K f64.
+Tensor sight_angles(const YfccCalibration& c0, const YfccCalibration& c1, const Tensor& positions0,
+                    const Tensor& positions1);
 
 struct YfccPrepareOptions {
   int64_t min_visibility = 100;  ///< photos sharing more points are a pair

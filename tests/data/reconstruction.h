@@ -64,6 +64,29 @@ struct Scene {
     const double cx = std::cos(a) * x + std::sin(a) * z, cz = std::cos(a) * z - std::sin(a) * x + 4;
     return {focal * cx / cz + side / 2, focal * y / cz + side / 2};
   }
+  /// What the cameras would see if there were, around the points, a wall at z = 1 and a square
+  /// screen of half width 0.4 in front of it, at z = -0.6: along the ray through `from` and `to`,
+  /// from 0 there and 1 here.
+  static double wall(const std::array<double, 3>& from, const std::array<double, 3>& to) {
+    const auto at = [&](double z) { return (z - from[2]) / (to[2] - from[2]); };
+    const double screen = at(-0.6);
+    const double x = from[0] + screen * (to[0] - from[0]), y = from[1] + screen * (to[1] - from[1]);
+    return screen > 0 && std::fabs(x) <= 0.4 && std::fabs(y) <= 0.4 ? screen : at(1);
+  }
+  /// The depths of the wall and the screen, H x W f32.
+  Tensor depth(const ColmapModel& model, size_t image, int64_t h, int64_t w) const {
+    const PosedImage& posed = model.images[image];
+    const auto eye = camera_center(posed);
+    Tensor depth = Tensor::zeros({h, w});
+    for (int64_t y = 0; y < h; ++y)
+      for (int64_t x = 0; x < w; ++x) {
+        const auto ray =
+            unproject(model.cameras.at(posed.camera), (double(x) + 0.5) * side / double(w),
+                      (double(y) + 0.5) * side / double(h));
+        depth.data<float>()[y * w + x] = float(wall(eye, to_world(posed, ray)));
+      }
+    return depth;
+  }
   Files binary() const {
     Files f;
     f.binary(0, uint64_t(1), uint32_t(7), int32_t(0), side, side, focal, side / 2.0, side / 2.0);

@@ -108,6 +108,10 @@ TEST_CASE("settings that contradict each other are refused in a line") {
               o.colmap = {"x", "y"}, o.photos = {"z"};
             }),
             "2 reconstructions (--colmap) and 1 folders"));
+  CHECK(has(message([](TrainOptions& o) {
+              o.colmap = o.photos = {"x", "y"}, o.depths = {"z"};
+            }),
+            "--depths is given 1 times, not once for each of the 2 reconstructions"));
   CHECK(has(message([](TrainOptions& o) { o.mix = "homography"; }), "'homography' has no weight"));
   CHECK(has(message([](TrainOptions& o) { o.mix = "homography:-1"; }), "has no weight"));
   CHECK(has(message([](TrainOptions& o) { o.mix = "homography:1x"; }), "has no weight"));
