@@ -1,13 +1,11 @@
 #include "data/npz.h"
 
-#include <zip.h>
-
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include "tensor/file.h"
+#include "tensor/zip.h"
 
 namespace cairn {
 namespace {
@@ -104,47 +102,15 @@ NpzEntry from_npy(const Bytes& npy, const std::string& name) {
   return t;
 }
 
-/// What libzip hands out, given back.
-template <class T, void (*close)(T*)>
-using Handle = std::unique_ptr<T, decltype([](T* p) { close(p); })>;
-void close_file(zip_file_t* f) { zip_fclose(f); }
-
 }  // namespace
 
 NpzArchive read_npz_from_memory(std::span<const uint8_t> bytes, const std::string& name,
                                 int64_t max_bytes) {
-  const auto fail = [&](const std::string& what) -> Error {
-    return {ErrorId::format, "npz", cat("'", name, "': ", what)};
-  };
-  if (bytes.empty()) throw fail("it is empty");
-  zip_error_t error;
-  zip_error_init(&error);
-  zip_source_t* source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &error);
-  const Handle<zip_t, zip_discard> archive(source ? zip_open_from_source(source, ZIP_RDONLY, &error)
-                                                  : nullptr);
-  if (!archive) {
-    if (source) zip_source_free(source);
-    throw fail("it is not an archive, or damaged");
-  }
   NpzArchive entries;
-  for (zip_int64_t i = 0; i < zip_get_num_entries(archive.get(), 0); ++i) {
-    zip_stat_t stat;
-    if (zip_stat_index(archive.get(), zip_uint64_t(i), 0, &stat) != 0 ||
-        !(stat.valid & ZIP_STAT_SIZE) || !(stat.valid & ZIP_STAT_NAME))
-      throw fail("an entry is damaged");
-    std::string key = stat.name;
-    if (stat.size > uint64_t(max_bytes))
-      throw fail(
-          cat("'", key, "' would take ", stat.size, " bytes; at most ", max_bytes, " make sense"));
-    max_bytes -= int64_t(stat.size);
-    const Handle<zip_file_t, close_file> file(zip_fopen_index(archive.get(), zip_uint64_t(i), 0));
-    Bytes npy(stat.size);
-    if (!file || zip_fread(file.get(), npy.data(), stat.size) != zip_int64_t(stat.size))
-      throw fail(cat("'", key, "' is damaged"));
-    uint8_t more;
-    if (zip_fread(file.get(), &more, 1) != 0) throw fail(cat("'", key, "' is damaged"));
+  for (const ZipEntry& entry : read_zip(bytes, name, max_bytes, "npz")) {
+    std::string key = entry.name;
     if (key.ends_with(".npy")) key.resize(key.size() - 4);
-    entries[key] = from_npy(npy, cat("'", name, "': '", key, "'"));
+    entries[key] = from_npy(entry.bytes, cat("'", name, "': '", key, "'"));
   }
   return entries;
 }
@@ -154,37 +120,9 @@ NpzArchive read_npz(const std::string& path, int64_t max_bytes) {
 }
 
 void write_npz(const std::string& path, const NpzArchive& entries) {
-  zip_error_t error;
-  zip_error_init(&error);
-  const auto check = [&](bool ok) {
-    require(ok, ErrorId::io, "npz", "'", path, "' cannot be packed");
-  };
-  zip_source_t* buffer = zip_source_buffer_create(nullptr, 0, 0, &error);
-  check(buffer != nullptr);
-  zip_source_keep(buffer);  // closing the archive gives up one of two holds
-  const Handle<zip_source_t, zip_source_free> packed(buffer);
-  Handle<zip_t, zip_discard> archive(zip_open_from_source(buffer, ZIP_TRUNCATE, &error));
-  check(archive != nullptr);
-  std::vector<Bytes> arrays;  // libzip reads them when the archive is closed
-  arrays.reserve(entries.size());
-  for (const auto& [name, entry] : entries) {
-    arrays.push_back(to_npy(entry));
-    zip_source_t* source =
-        zip_source_buffer(archive.get(), arrays.back().data(), arrays.back().size(), 0);
-    const zip_int64_t i =
-        zip_file_add(archive.get(), (name + ".npy").c_str(), source, ZIP_FL_ENC_UTF_8);
-    check(i >= 0 &&
-          zip_set_file_compression(archive.get(), zip_uint64_t(i), ZIP_CM_STORE, 0) == 0 &&
-          zip_file_set_dostime(archive.get(), zip_uint64_t(i), 0, 0x21, 0) == 0);
-  }
-  check(zip_close(archive.get()) == 0);
-  (void)archive.release();
-  check(zip_source_open(packed.get()) == 0 && zip_source_seek(packed.get(), 0, SEEK_END) == 0);
-  Bytes bytes(size_t(zip_source_tell(packed.get())));
-  check(zip_source_seek(packed.get(), 0, SEEK_SET) == 0 &&
-        zip_source_read(packed.get(), bytes.data(), bytes.size()) == zip_int64_t(bytes.size()));
-  zip_source_close(packed.get());
-  write_file_atomically(path, bytes, "npz");
+  std::vector<ZipEntry> arrays;
+  for (const auto& [name, entry] : entries) arrays.push_back({name + ".npy", to_npy(entry)});
+  write_zip(path, arrays, "npz");
 }
 
 }  // namespace cairn

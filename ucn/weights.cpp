@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <charconv>
 
-#include "nn/safetensors.h"
+#include "nn/pth.h"
+#include "tensor/file.h"
+#include "ucn/reference_checkpoint.h"
 
 namespace cairn::ucn {
 
@@ -56,8 +58,14 @@ void save_weights(const std::string& path, const ResUNet& network, const Metadat
   nn::save_safetensors(path, file);
 }
 
+nn::TensorFile read_weights(const std::string& path) {
+  const auto bytes = read_file(path, int64_t{1} << 36, "weights");
+  return nn::is_pth(bytes) ? weights_of(nn::parse_pth(bytes, path), path)
+                           : nn::parse_safetensors(bytes, path);
+}
+
 Weights load_weights(const std::string& path) {
-  nn::TensorFile file = nn::load_safetensors(path);
+  nn::TensorFile file = read_weights(path);
   Random unused(0);  // the initial values are overwritten
   Weights w{std::make_unique<ResUNet>(config_from(file.metadata, path), unused), file.metadata};
   nn::import_state(*w.network, file.tensors, path);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "nn/safetensors.h"
 #include "ucn/resunet.h"
 
 namespace cairn::ucn {
@@ -24,8 +25,10 @@ struct Weights {
   std::unique_ptr<ResUNet> network;  ///< in evaluation mode
   Metadata metadata;
 };
-/// Builds the network that the file describes and fills it. Throws ErrorId::io, ErrorId::format,
-/// ErrorId::weights.
+/// The tensors and the metadata of a weight file: ours, or one of Open-UCN's (.pth), whose network
+/// is recognised from its shapes. Throws ErrorId::io, ErrorId::format, ErrorId::weights.
+nn::TensorFile read_weights(const std::string& path);
+/// Builds the network that such a file describes and fills it.
 Weights load_weights(const std::string& path);
 
 }  // namespace cairn::ucn

@@ -1,0 +1,105 @@
+#include "ucn/reference_checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "tensor/error.h"
+#include "ucn/weights.h"
+
+namespace cairn::ucn {
+namespace {
+
+const std::string* find(const nn::TensorFile& file, const std::string& key) {
+  const auto it = file.metadata.find(key);
+  return it == file.metadata.end() ? nullptr : &it->second;
+}
+
+template <class T>
+std::optional<T> number(const nn::TensorFile& file, const std::string& key) {
+  const std::string* text = find(file, key);
+  T value{};
+  if (!text) return {};
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (error != std::errc() || end != text->data() + text->size()) return {};
+  return value;
+}
+
+}  // namespace
+
+ResUNetConfig recognise(const nn::TensorFile& file, const std::string& prefix,
+                        const std::string& origin) {
+  const auto extent = [&](const std::string& name, int64_t axis) {
+    const Tensor* t = file.find(prefix + name + ".weight");
+    require(t && t->rank() == 4, ErrorId::weights, "weights", origin, ": it has no convolution '",
+            prefix, name, "', so it is not of a ResUNet");
+    return t->dim(axis);
+  };
+  ResUNetConfig config;
+  config.inputs = extent("conv1", 1);
+  config.outputs = extent("final", 0);
+  const auto fits = [&](const ResUNetVariant& v) {
+    for (int64_t level = 0; level < 4; ++level)
+      if (extent(cat("conv", level + 1), 0) != v.down[level]) return false;
+    for (int64_t level = 1; level < 4; ++level)  // transposed weights are I x O x H x W
+      if (extent(cat("conv", level + 1, "_tr"), 1) != v.up[level]) return false;
+    return extent("conv1_tr", 0) == v.up[0] &&
+           (file.find(prefix + "blocks1.1.conv1.weight") != nullptr) == (v.depth > 1);
+  };
+  const auto found = std::ranges::find_if(resunet_variants(), fits);
+  require(found != resunet_variants().end(), ErrorId::weights, "weights", origin,
+          ": its channels are those of no ResUNet that is known");
+  config.model = found->name;
+  return config;
+}
+
+nn::TensorFile weights_of(const nn::TensorFile& pth, const std::string& origin) {
+  // The state dict lies where conv1 and final lie side by side.
+  const std::string first = "conv1.weight";
+  std::optional<std::string> prefix;
+  for (const auto& t : pth.tensors) {
+    if (!t.name.ends_with(first)) continue;
+    const std::string before = t.name.substr(0, t.name.size() - first.size());
+    if (pth.find(before + "final.weight")) prefix = before;
+  }
+  require(prefix.has_value(), ErrorId::weights, "weights", origin,
+          ": it holds no weights of a ResUNet");
+  nn::TensorFile weights;
+  for (const auto& t : pth.tensors)
+    if (t.name.starts_with(*prefix))
+      weights.tensors.push_back({t.name.substr(prefix->size()), t.tensor});
+  ResUNetConfig config = recognise(pth, *prefix, origin);
+  if (const std::string* said = find(pth, "config.normalize_feature"))
+    config.normalize = *said != "false";
+  weights.metadata = describe(config);
+  for (const auto& [key, value] : pth.metadata)
+    if (key.starts_with("cairn.")) weights.metadata[key.substr(6)] = value;
+  return weights;
+}
+
+nn::TensorFile to_reference(const nn::TensorFile& weights, const std::string& origin) {
+  const ResUNetConfig config = config_from(weights.metadata, origin);
+  nn::TensorFile pth{weights.tensors, {}};
+  for (const auto& [key, value] : weights.metadata) pth.metadata["cairn." + key] = value;
+  pth.metadata["config.model"] = config.model;
+  pth.metadata["config.model_n_out"] = std::to_string(config.outputs);
+  pth.metadata["config.normalize_feature"] = config.normalize ? "true" : "false";
+  return pth;
+}
+
+ReferenceTraining training_of(const nn::TensorFile& pth, const std::vector<std::string>& parameters,
+                              const std::string& origin) {
+  ReferenceTraining t;
+  const auto epoch = number<int64_t>(pth, "epoch");
+  require(epoch && *epoch >= 0, ErrorId::weights, "resume", origin,
+          ": it has no epoch, so it is no checkpoint of a training run");
+  t.epoch = *epoch;
+  for (size_t i = 0; i < parameters.size(); ++i)
+    if (const Tensor* m = pth.find(cat("optimizer.state.", i, ".momentum_buffer")))
+      t.momentum.emplace(parameters[i], *m);
+  t.lr = number<double>(pth, "scheduler.base_lrs.0");
+  t.gamma = number<double>(pth, "scheduler.gamma");
+  t.last_epoch = number<int64_t>(pth, "scheduler.last_epoch");
+  return t;
+}
+
+}  // namespace cairn::ucn
