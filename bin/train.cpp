@@ -63,7 +63,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--iter-size", t.iter_size, "passes added up to one step");
 
   app.option_defaults()->group("Loss");
-  app.add_option("--loss", t.loss_name, "hardest or contrastive");
+  app.add_option("--loss", t.loss_name, "hardest, contrastive or infonce");
+  app.add_option("--temperature", t.loss.temperature, "of infonce");
   app.add_option("--num-pos", t.loss.num_pos, "correspondences with mined negatives");
   app.add_option("--num-hn-samples", t.loss.num_hn_samples, "pixels searched for negatives");
   app.add_option("--mining-warmup", t.mining_warmup, "steps over which that number grows from 64");

@@ -236,8 +236,9 @@ class Reader {
 Bytes bytes_of(const ZipEntry& entry) { return entry.bytes; }
 
 TensorFile parse_archive(Bytes bytes, const std::string& origin) {
-  const auto entries = read_zip(bytes, origin, max_bytes, "pth");
   Reader reader(origin, int64_t(bytes.size()));
+  // PyTorch does not compress; what unpacks to far more than it is was not made by it.
+  const auto entries = read_zip(bytes, origin, 16 * int64_t(bytes.size()) + (1 << 20), "pth");
   const ZipEntry* tree = nullptr;
   for (const ZipEntry& e : entries) {
     if (e.name.ends_with("/data.pkl") || e.name == "data.pkl") tree = &e;

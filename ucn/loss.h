@@ -1,7 +1,8 @@
-// The losses of Open-UCN on pairs of feature maps, and what they draw.
+// Losses on pairs of feature maps, and what they draw: Open-UCN's two, and InfoNCE.
 #pragma once
 
 #include <span>
+#include <string>
 
 #include "autograd/ops.h"
 #include "tensor/random.h"
@@ -19,6 +20,8 @@ struct LossOptions {
   int64_t num_pos = 1024;          ///< correspondences whose negatives are mined
   int64_t num_hn_samples = 40000;  ///< pixels drawn in each image
   double radius = 4;               ///< pixels: within this of the true match is no negative
+  double temperature = 0.07;       ///< of InfoNCE
+  bool batch_negatives = true;     ///< InfoNCE: also the pixels drawn in the batch's other images
   /// The reference judges a negative found in image 1 by the mask of image 0 and the other way
   /// round, and gives NaN when no negative is left. For parity only.
   bool reference_masks = false;
@@ -36,6 +39,10 @@ struct LossDraws {
 LossDraws draw_for_loss(int64_t correspondences, const Shape& features0, const Shape& features1,
                         const LossOptions& options, Random& random);
 
+enum class Loss { hardest, contrastive, infonce };
+/// Throws ErrorId::argument for an unknown name.
+Loss loss_named(const std::string& name);
+
 /// What the losses read of one pair besides its features: all that follows from positions and draws
 /// alone, and so can be on the GPU before the step begins.
 struct LossInputs {
@@ -47,6 +54,9 @@ struct LossInputs {
     /// Where the drawn positives are in their image (f64), floored or not, and exactly.
     Tensor centers, truth;
     Tensor places;  ///< where the drawn pixels are, f64; for the contrastive loss only
+    /// K x M f32, for InfoNCE only: -1e9 where a drawn pixel lies within the radius of a drawn
+    /// positive's true place and so is neither positive nor negative, else 0.
+    Tensor ignored;
   };
   Side side[2];
   Tensor chosen;  ///< the drawn positives' numbers, i64
@@ -55,16 +65,16 @@ struct LossInputs {
   template <class F>
   void for_each(F&& f) {
     for (Side& s : side)
-      for (Tensor* t : {&s.positives, &s.pixels, &s.centers, &s.truth, &s.places})
+      for (Tensor* t : {&s.positives, &s.pixels, &s.centers, &s.truth, &s.places, &s.ignored})
         if (t->defined()) f(*t);
     f(chosen);
   }
 };
-/// Of pair `element` of a batch; on the CPU. `places`: for the contrastive loss. Throws
-/// ErrorId::index for a position outside the features.
+/// Of pair `element` of a batch; on the CPU. Throws ErrorId::index for a position outside the
+/// features.
 LossInputs prepare_loss(const Correspondences& matches, const LossDraws& draws,
                         const Shape& features0, const Shape& features1, int64_t element,
-                        const LossOptions& options, bool places);
+                        const LossOptions& options, Loss loss);
 
 /// Both are scalars, means over the batch.
 struct LossTerms {
@@ -87,6 +97,19 @@ LossTerms hardest_contrastive(const Var& features0, const Var& features1,
 LossTerms contrastive(const Var& features0, const Var& features1,
                       std::span<const LossInputs> inputs, const LossOptions& options);
 
+/// Symmetric InfoNCE (van den Oord et al., "Representation learning with contrastive predictive
+/// coding", 2018) over pixels, the cross entropy in which each drawn correspondence's feature a has
+/// to find its partner b among the drawn pixels c of the other image:
+///   -log(exp(a.b / t) / (exp(a.b / t) + sum_c exp(a.c / t))), t the temperature,
+/// mean over correspondences and both directions. Pixels within the radius of the true place are
+/// left out. positive is the mean of (1 - a.b) / t, negative the rest (alignment and uniformity).
+LossTerms info_nce(const Var& features0, const Var& features1, std::span<const LossInputs> inputs,
+                   const LossOptions& options);
+
+/// The one of that kind.
+LossTerms compute_loss(Loss loss, const Var& features0, const Var& features1,
+                       std::span<const LossInputs> inputs, const LossOptions& options);
+
 /// The same from one Correspondences and one LossDraws for each pair.
 LossTerms hardest_contrastive(const Var& features0, const Var& features1,
                               std::span<const Correspondences> matches,
@@ -94,5 +117,8 @@ LossTerms hardest_contrastive(const Var& features0, const Var& features1,
 LossTerms contrastive(const Var& features0, const Var& features1,
                       std::span<const Correspondences> matches, std::span<const LossDraws> draws,
                       const LossOptions& options);
+LossTerms info_nce(const Var& features0, const Var& features1,
+                   std::span<const Correspondences> matches, std::span<const LossDraws> draws,
+                   const LossOptions& options);
 
 }  // namespace cairn::ucn

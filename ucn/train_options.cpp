@@ -54,6 +54,8 @@ void each_setting(Options& o, F&& f) {
   f("num_pos", o.loss.num_pos, positive, decides);
   f("num_hn_samples", o.loss.num_hn_samples, positive, decides);
   f("radius", o.loss.radius, not_negative, decides);
+  f("temperature", o.loss.temperature, positive, decides);
+  f("batch_negatives", o.loss.batch_negatives, any, decides);
   f("reference_masks", o.loss.reference_masks, any, decides);
   f("floor_positions", o.loss.floor_positions, any, decides);
   f("mining_warmup", o.mining_warmup, not_negative, decides);
@@ -126,7 +128,7 @@ void check(const TrainOptions& o) {
     }
     throw Error(ErrorId::usage, "train", cat(key, " is '", value, "', not one of ", list));
   };
-  one_of("loss", o.loss_name, {"hardest", "contrastive"});
+  one_of("loss", o.loss_name, {"hardest", "contrastive", "infonce"});
   one_of("optimizer", o.optimizer, {"adamw", "adam", "sgd"});
   one_of("precision", o.precision, {"fp32", "tf32", "bf16"});
   one_of("schedule", o.schedule, {"cosine", "exponential", "constant"});

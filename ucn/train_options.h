@@ -22,7 +22,7 @@ struct TrainOptions {
   double held_out = 0;               ///< share of the scenes that are not trained on
   ResUNetConfig model{.image_statistics = true};
   LossOptions loss{.num_hn_samples = 8192};
-  std::string loss_name = "hardest";  ///< hardest, contrastive
+  std::string loss_name = "hardest";  ///< hardest, contrastive, infonce
   /// Mining the hardest of many pixels from the first step makes all features alike. So the pixels
   /// searched grow, geometrically, from 64 to num_hn_samples over these steps.
   int64_t mining_warmup = 2000;

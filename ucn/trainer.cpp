@@ -106,7 +106,8 @@ int64_t Trainer::pixels_searched(int64_t step) const {
   constexpr double first = 64;
   const double all = double(options_.loss.num_hn_samples);
   const int64_t steps = options_.mining_warmup;
-  if (step >= steps || all <= first) return options_.loss.num_hn_samples;
+  if (step >= steps || all <= first || options_.loss_name == "infonce")
+    return options_.loss.num_hn_samples;
   return std::llround(first * std::pow(all / first, double(step) / double(steps)));
 }
 
@@ -127,7 +128,7 @@ Trainer::Batch Trainer::make_batch(int64_t step) {
       const Shape &s0 = pass.images0.shape(), &s1 = pass.images1.shape();
       const LossDraws draws = draw_for_loss(matches.count(), s0, s1, loss, random);
       pass.inputs.push_back(
-          prepare_loss(matches, draws, s0, s1, b, loss, options_.loss_name == "contrastive"));
+          prepare_loss(matches, draws, s0, s1, b, loss, loss_named(options_.loss_name)));
     }
     batch.passes.push_back(std::move(pass));
   }
@@ -152,10 +153,8 @@ std::vector<LossTerms> Trainer::accumulate(const Batch& batch) {
   std::vector<LossTerms> all;
   for (const MicroBatch& pass : batch.passes) {
     const Var features0 = (*network_)(pass.images0), features1 = (*network_)(pass.images1);
-    const LossTerms terms =
-        options_.loss_name == "contrastive"
-            ? contrastive(features0, features1, pass.inputs, options_.loss)
-            : hardest_contrastive(features0, features1, pass.inputs, options_.loss);
+    const LossTerms terms = compute_loss(loss_named(options_.loss_name), features0, features1,
+                                         pass.inputs, options_.loss);
     const Var total = scale(terms.total(options_.loss), 1 / double(options_.iter_size));
     if (total.requires_grad()) total.backward();
     all.push_back({terms.positive.detach(), terms.negative.detach()});

@@ -103,8 +103,8 @@ TEST_CASE("gpu precision: bf16 features are near; the CPU refuses what it cannot
         "precision: bf16 is for the GPU; the CPU computes in fp32");
 }
 
-TEST_CASE("gpu losses: value and gradients, both losses, floored and not, reference masks") {
-  for (int mode = 0; mode < 8; ++mode) {
+TEST_CASE("gpu losses: value and gradients, all losses, floored and not, reference masks") {
+  for (int mode = 0; mode < 12; ++mode) {
     CAPTURE(mode);
     LossOptions o{.num_pos = 15, .num_hn_samples = 40, .radius = 2};
     o.floor_positions = mode & 1;
@@ -123,8 +123,9 @@ TEST_CASE("gpu losses: value and gradients, both losses, floored and not, refere
       const Var x0(normal(shape, DType::f64, 5).to(device), true),
           x1(normal(shape, DType::f64, 6).to(device), true);
       const Var f0 = l2_normalize(x0), f1 = l2_normalize(x1);
-      const LossTerms terms = mode & 4 ? contrastive(f0, f1, matches, draws, o)
-                                       : hardest_contrastive(f0, f1, matches, draws, o);
+      const LossTerms terms = mode & 8   ? info_nce(f0, f1, matches, draws, o)
+                              : mode & 4 ? contrastive(f0, f1, matches, draws, o)
+                                         : hardest_contrastive(f0, f1, matches, draws, o);
       terms.total(o).backward();
       results[int(device)] = {here(terms.positive.value()), here(terms.negative.value()),
                               here(x0.grad()), here(x1.grad())};
@@ -151,7 +152,7 @@ TEST_CASE("gpu losses: an empty set costs nothing, or is NaN with the reference'
 }
 
 TEST_CASE("gpu training: a step reports what it does on the CPU, in bf16 nearly") {
-  for (const char* loss : {"hardest", "contrastive"}) {
+  for (const char* loss : {"hardest", "contrastive", "infonce"}) {
     TrainOptions o = tiniest();
     o.loss_name = loss;
     o.batch = 2;

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "autograd/gradcheck.h"
@@ -208,6 +209,103 @@ TEST_CASE("the gradient of the whole loss is right, through normalisation and in
         CHECK_MESSAGE(r.ok, r.where);
       }
     }
+}
+
+namespace {
+
+/// InfoNCE by plain loops: what compute_loss() calls positive and negative.
+Expected expected_info_nce(const Problem& p, const LossOptions& o) {
+  Expected e;
+  const int64_t n = p.f0.dim(0);
+  const auto dot = [](const Vector& a, const Vector& b) {
+    return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+  };
+  for (int64_t b = 0; b < n; ++b) {
+    const Correspondences& m = p.matches[size_t(b)];
+    const LossDraws& d = p.draws[size_t(b)];
+    Vector alignments, costs;
+    for (int side : {0, 1})  // of the candidates
+      for (int64_t k : d.positives.span<int64_t>()) {
+        const auto at = [&](int image) {
+          return (image ? m.positions1 : m.positions0).data<double>() + 2 * k;
+        };
+        const auto feature = [&](int image) {
+          return feature_at(image ? p.f1 : p.f0, b, at(image)[0], at(image)[1], false);
+        };
+        const Vector anchor = feature(1 - side);
+        const double own = (1 - distance2(anchor, feature(side)) / 2) / o.temperature;
+        double sum = std::exp(own);
+        const Tensor& f = side ? p.f1 : p.f0;
+        for (int64_t other = 0; other < n; ++other) {
+          if (other != b && !o.batch_negatives) continue;
+          const LossDraws& theirs = p.draws[size_t(other)];
+          for (int64_t pixel_at : (side ? theirs.pixels1 : theirs.pixels0).span<int64_t>()) {
+            const int64_t x = pixel_at % f.dim(2), y = pixel_at / f.dim(2);
+            const double away = std::hypot(double(x) - at(side)[0], double(y) - at(side)[1]);
+            if (other != b || away > o.radius)
+              sum += std::exp(dot(anchor, pixel(f, other, x, y)) / o.temperature);
+          }
+        }
+        alignments.push_back(1 / o.temperature - own);
+        costs.push_back(std::log(sum) - own);
+      }
+    e.positive += mean_of(alignments, 0) / double(n);
+    e.negative += (mean_of(costs, 0) - mean_of(alignments, 0)) / double(n);
+  }
+  return e;
+}
+
+}  // namespace
+
+TEST_CASE("InfoNCE is what plain loops give, with and without the batch's other images") {
+  for (bool others : {true, false}) {
+    LossOptions o = small;
+    o.temperature = 0.2;
+    o.batch_negatives = others;
+    Problem p = problem(o);
+    for (bool empty : {false, true}) {
+      CAPTURE(others);
+      CAPTURE(empty);
+      Random random(7);
+      if (empty) {  // of correspondences; its pixels are still negatives of the other pair
+        p.matches[1] = random_matches(0, p.f0, p.f1, 1);
+        p.draws[1] = draw_for_loss(0, p.f0.shape(), p.f1.shape(), o, random);
+      }
+      const LossTerms terms = info_nce(p.f0, p.f1, p.matches, p.draws, o);
+      const Expected e = expected_info_nce(p, o);
+      CHECK(e.positive > 0.1);
+      CHECK(std::fabs(e.negative) > 0.05);
+      CHECK(std::fabs(terms.positive.item() - e.positive) <= 1e-11);
+      CHECK(std::fabs(terms.negative.item() - e.negative) <= 1e-11);
+    }
+    const Problem whole = problem(o);
+    const Sample sample{"infonce", {{p.f0.shape()}, {p.f1.shape()}}, [&](const auto& v) {
+                          return info_nce(l2_normalize(v[0]), l2_normalize(v[1]), whole.matches,
+                                          whole.draws, o)
+                              .total(o);
+                        }};
+    const GradcheckResult r = gradcheck(sample, 3);
+    CHECK_MESSAGE(r.ok, r.where);
+  }
+}
+
+TEST_CASE("InfoNCE in float32 agrees with double, and is small for features that tell all apart") {
+  const Problem p = problem(small), single = problem(small, DType::f32);
+  const LossTerms a = info_nce(single.f0, single.f1, single.matches, single.draws, small);
+  const LossTerms b = info_nce(p.f0, p.f1, p.matches, p.draws, small);
+  CHECK(std::fabs(a.total(small).item() - b.total(small).item()) <= 1e-4);
+  // Pixels that are alike in both images and unlike each other.
+  Tensor f = Tensor::zeros({1, 3, 3, 9}, DType::f64);
+  for (int64_t i = 0; i < 9; ++i) f.data<double>()[9 * i + i] = 1;
+  Problem same{f, f, {random_matches(5, f, f, 5)}, {}};
+  for (double& v : same.matches[0].positions0.span<double>()) v = std::floor(v);
+  same.matches[0].positions1 = same.matches[0].positions0;
+  LossOptions o{.num_pos = 5, .num_hn_samples = 9, .radius = 0.5};
+  Random random(6);
+  same.draws = {draw_for_loss(5, f.shape(), f.shape(), o, random)};
+  const LossTerms good = info_nce(f, f, same.matches, same.draws, o);
+  CHECK(good.positive.item() == doctest::Approx(0));
+  CHECK(good.total(o).item() == doctest::Approx(8 * std::exp(-1 / o.temperature)).epsilon(0.01));
 }
 
 TEST_CASE("the nearest pixel costs nothing when it lies at the true match") {

@@ -20,7 +20,8 @@ TEST_CASE("every variant is recognised from its shapes alone") {
     };
     for (int64_t level = 0; level < 4; ++level)
       add(cat("conv", level + 1), variant.down[level], level ? 1 : 3);
-    for (int64_t level = 1; level < 4; ++level) add(cat("conv", level + 1, "_tr"), 1, variant.up[level]);
+    for (int64_t level = 1; level < 4; ++level)
+      add(cat("conv", level + 1, "_tr"), 1, variant.up[level]);
     add("conv1_tr", variant.up[0], 1);
     add("final", 5, 1);
     if (variant.depth > 1) add("blocks1.1.conv1", 1, 1);
@@ -37,7 +38,10 @@ TEST_CASE("every variant is recognised from its shapes alone") {
 TEST_CASE("weights go to a .pth file and back, bit for bit") {
   const test::Folder folder;
   Random random(1);
-  const ResUNet network({.model = "ResUNetBN2F", .inputs = 3, .outputs = 8, .normalize = false,
+  const ResUNet network({.model = "ResUNetBN2F",
+                         .inputs = 3,
+                         .outputs = 8,
+                         .normalize = false,
                          .image_statistics = true},
                         random);
   save_weights(folder / "a.safetensors", network, {{"iterations", "12"}});
