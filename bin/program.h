@@ -48,6 +48,12 @@ class HelpFormatter : public CLI::Formatter {
     }
     return app->get_description() + "\nUsage: " + usage + " [options]\n" + groups;
   }
+  /// Names that only stand for another are left out.
+  std::string make_option_name(const CLI::Option* o, bool is_positional) const override {
+    return is_positional || o->get_lnames().size() < 2
+               ? CLI::Formatter::make_option_name(o, is_positional)
+               : "--" + o->get_lnames()[0];
+  }
   std::string make_option_opts(const CLI::Option* o) const override {
     if (o->get_type_size() == 0 || o->get_positional()) return "";
     const std::string type = o->get_type_name();  // followed by :what the checks say
@@ -55,7 +61,7 @@ class HelpFormatter : public CLI::Formatter {
   }
   std::string make_option_desc(const CLI::Option* o) const override {
     const std::string text = o->get_default_str();
-    return o->get_description() + (text.empty() ? "" : " [" + text + "]");
+    return o->get_description() + (text.empty() || text == "[]" ? "" : " [" + text + "]");
   }
 };
 

@@ -8,7 +8,9 @@
 
 #include "bin/data_options.h"
 #include "bin/program.h"
+#include "nn/pth.h"
 #include "tensor/file.h"
+#include "ucn/reference_checkpoint.h"
 #include "ucn/run_folder.h"
 #include "ucn/run_log.h"
 #include "ucn/trainer.h"
@@ -22,7 +24,7 @@ namespace {
 volatile std::sig_atomic_t interrupted = 0;
 
 struct Arguments {
-  std::string out;
+  std::string out, preset, config, checkpoint;  ///< checkpoint: one of Open-UCN's, to go on from
   Machine machine;
   bool color = false, running_statistics = false, resume = false;
   TrainOptions train;
@@ -36,11 +38,18 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--out", a.out, "folder of the run: weights, checkpoints, log")
       ->required()
       ->type_name("RUN");
-  app.add_flag("--resume", a.resume, "continue what is in RUN, with its settings");
-  app.add_option("--iterations", t.iterations, "optimiser steps");
+  app.add_option("--resume", a.checkpoint, "continue what is in RUN, or Open-UCN's checkpoint FILE")
+      ->expected(0, 1)
+      ->type_name("[FILE]");
+  app.add_option("--init", t.init, "begin with these weights (and their network)")
+      ->type_name("FILE");
+  app.add_option("--preset", a.preset, "reference: the settings of Open-UCN");
+  app.add_option("--config", a.config, "settings in JSON, as RUN/config.json has them")
+      ->type_name("FILE");
+  app.add_option("--iterations,--max-iter", t.iterations, "optimiser steps");
   app.add_option("--seed", t.seed, "of everything random")->check(not_negative());
   app.add_option("--checkpoint-every", t.checkpoint_every, "steps between checkpoints");
-  app.add_option("--log-every", t.log_every, "steps between lines of the log");
+  app.add_option("--log-every,--stat-freq", t.log_every, "steps between lines of the log");
   a.machine.add_options(app, "Run");
   t.precision = "auto";
   app.add_option("--precision", t.precision, "fp32, tf32 or bf16; auto: tf32 on a GPU, else fp32");
@@ -50,7 +59,7 @@ void add_options(CLI::App& app, Arguments& a) {
 
   app.option_defaults()->group("Network");
   app.add_option("--model", t.model.model, "ResUNetBN2, ...B, C, D, D2, D3, E, F, G, G2, G3, H");
-  app.add_option("--outputs", t.model.outputs, "feature channels");
+  app.add_option("--outputs,--model-n-out", t.model.outputs, "feature channels");
   app.add_flag("--color", a.color, "three input channels, not one");
   app.add_option("--bn-momentum", t.model.bn_momentum, "of the stem's norms");
   app.add_flag("--running-statistics", a.running_statistics,
@@ -59,7 +68,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.option_defaults()->group("Data");
   add_pair_options(app, t);
   app.add_option("--held-out", t.held_out, "share of the scenes to watch, not to train on");
-  app.add_option("--batch", t.batch, "pairs in one pass");
+  app.add_option("--val-max-iter", t.val_max_iter, "pairs of these, at most");
+  app.add_option("--batch,--batch-size", t.batch, "pairs in one pass");
   app.add_option("--iter-size", t.iter_size, "passes added up to one step");
 
   app.option_defaults()->group("Loss");
@@ -71,7 +81,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--pos-thresh", t.loss.pos_thresh, "squared distance");
   app.add_option("--neg-thresh", t.loss.neg_thresh, "squared distance (contrastive: distance)");
   app.add_option("--neg-weight", t.loss.neg_weight, "of the negatives in the sum");
-  app.add_option("--radius", t.loss.radius, "px: nearer is no negative");
+  app.add_option("--radius,--ucn-inlier-threshold-pixel", t.loss.radius,
+                 "px: nearer is no negative");
   app.add_flag("--reference-masks", t.loss.reference_masks, "Open-UCN's swapped masks");
   app.add_flag("--floor-positions", t.loss.floor_positions, "Open-UCN's whole pixels");
 
@@ -81,7 +92,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--schedule", t.schedule, "cosine, exponential or constant");
   app.add_option("--warmup", t.warmup, "steps of a rising rate (cosine)");
   app.add_option("--exp-gamma", t.exp_gamma, "per 2000 steps (exponential)");
-  app.add_option("--momentum", t.momentum, "of sgd");
+  app.add_option("--momentum,--sgd-momentum", t.momentum, "of sgd");
   app.add_option("--weight-decay", t.weight_decay, "of every parameter");
   app.add_option("--clip", t.clip, "largest gradient norm; 0: no limit");
 }
@@ -161,17 +172,47 @@ class Progress {
   } first_{}, now_{};
 };
 
-/// With --resume the settings of the run are the defaults: what the command line says is parsed
-/// once more, over them.
-void take_settings_of_run(CLI::App& app, int argc, char** argv, Arguments& a) {
-  const std::string path = a.out + "/config.json";
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return;
+/// Flags that cannot both be obeyed, and why.
+void refuse_contradictions(const CLI::App& app) {
+  const struct {
+    const char *one, *other, *why;
+  } contradictions[] = {
+      {"--resume", "--preset", "the run has settings"},
+      {"--resume", "--config", "the run has settings"},
+      {"--resume", "--init", "the run has weights"},
+      {"--init", "--model", "the weights are for one network"},
+      {"--init", "--outputs", "the weights are for one network"},
+      {"--init", "--color", "the weights are for one network"},
+  };
+  for (const auto& [one, other, why] : contradictions)
+    require(app.count(one) == 0 || app.count(other) == 0, ErrorId::usage, "train", one, " and ",
+            other, " contradict each other: ", why);
+}
+
+std::string text_of(const std::string& path) {
   const auto bytes = read_file(path, 1 << 20, "train");
-  a.train = train_options_from_json(std::string(bytes.begin(), bytes.end()), path);
-  a.color = a.train.model.inputs == 3;
-  a.running_statistics = !a.train.model.image_statistics;
-  app.parse(argc, argv);
+  return {bytes.begin(), bytes.end()};
+}
+
+/// What is not said on the command line: the settings of the run that is continued; else those of
+/// --preset, of the checkpoint that is taken up, of --config, each over the ones before.
+TrainOptions settings_below(const Arguments& a) {
+  TrainOptions o;
+  o.precision = "auto";
+  const std::string own = a.out + "/config.json";
+  std::error_code ignored;
+  if (a.resume && a.checkpoint.empty() && std::filesystem::exists(own, ignored))
+    return train_options_from_json(text_of(own), own);
+  if (!a.preset.empty()) o = preset(a.preset);
+  if (!a.checkpoint.empty())
+    o = settings_of(nn::load_pth(a.checkpoint), a.checkpoint, preset("reference"));
+  if (!a.config.empty()) o = train_options_from_json(text_of(a.config), a.config, o);
+  if (!a.train.init.empty()) {
+    const ResUNetConfig network = config_from(read_weights(a.train.init).metadata, a.train.init);
+    o.model = network;
+  }
+  o.precision = "auto";
+  return o;
 }
 
 int train(Arguments& a) {
@@ -180,11 +221,12 @@ int train(Arguments& a) {
   if (o.precision == "auto") o.precision = device == Device::cuda ? "tf32" : "fp32";
   o.model.inputs = a.color ? 3 : 1;
   o.model.image_statistics = !a.running_statistics;
+  const bool own_run = a.resume && a.checkpoint.empty();
   require(!o.images.empty() || !o.colmap.empty() || !o.yfcc_raw.empty(), ErrorId::usage, "train",
-          a.resume ? cat("'", a.out, "' holds no run to continue; a new one needs --images")
-                   : "--images, --colmap or --yfcc-raw is required");
+          own_run ? cat("'", a.out, "' holds no run to continue; a new one needs --images")
+                  : "--images, --colmap or --yfcc-raw is required");
   check(o);
-  if (!a.resume && has_checkpoint(a.out))
+  if (!own_run && has_checkpoint(a.out))
     throw Error(ErrorId::usage, "train", cat("'", a.out, "' holds a training run"),
                 "continue it with --resume, or choose another --out");
 
@@ -201,15 +243,23 @@ int train(Arguments& a) {
 
   const RunFolder folder(a.out);
   Trainer trainer(o, source, device);
-  if (a.resume) {
+  if (!a.checkpoint.empty()) {
+    trainer.take_up(nn::load_pth(a.checkpoint), a.checkpoint);
+    std::printf("Going on from %s after step %lld.\n", a.checkpoint.c_str(),
+                static_cast<long long>(trainer.iteration()));
+  }
+  bool begun = !a.checkpoint.empty();
+  if (own_run) {
     const auto resumed = trainer.resume(a.out);
     for (const auto& line : resumed.damaged)
       std::fprintf(stderr, "train: not used: %s\n", line.c_str());
-    if (resumed.found)
+    begun = resumed.found;
+    if (begun)
       std::printf("Resuming after step %lld.\n", static_cast<long long>(trainer.iteration()));
     else
       std::printf("No checkpoint in %s yet: starting anew.\n", a.out.c_str());
   }
+  if (!begun && !o.init.empty()) trainer.begin_with(o.init);
   write_file_atomically(a.out + "/config.json", to_json(o), "train");
   RunLog log(a.out + "/log.jsonl", trainer.iteration());
   std::printf("%s, %lld parameters, %lld outputs; %s; on %s.\n", o.model.model.c_str(),
@@ -227,7 +277,7 @@ int train(Arguments& a) {
   // Watched, never trained on: the same few pairs for the whole run.
   std::vector<Pair> watched;
   const PairSource& others = data.held_out ? *data.held_out : source;
-  for (uint64_t k = 0; k < (data.held_out ? 16 : 2); ++k) {
+  for (uint64_t k = 0; k < uint64_t(data.held_out ? o.val_max_iter : 2); ++k) {
     Random random(o.seed, ~k);
     watched.push_back(others.get(random.below(others.size()), random));
   }
@@ -267,7 +317,13 @@ int main(int argc, char** argv) {
   return run_program(
       app, argc, argv, [&] { add_options(app, arguments); },
       [&] {
-        if (arguments.resume) take_settings_of_run(app, argc, argv, arguments);
-        return train(arguments);
+        Arguments& a = arguments;
+        a.resume = app.count("--resume") > 0;
+        refuse_contradictions(app);
+        a.train = settings_below(a);
+        a.color = a.train.model.inputs == 3;
+        a.running_statistics = !a.train.model.image_statistics;
+        app.parse(argc, argv);  // once more, over these
+        return train(a);
       });
 }

@@ -96,10 +96,35 @@ ReferenceTraining training_of(const nn::TensorFile& pth, const std::vector<std::
   for (size_t i = 0; i < parameters.size(); ++i)
     if (const Tensor* m = pth.find(cat("optimizer.state.", i, ".momentum_buffer")))
       t.momentum.emplace(parameters[i], *m);
-  t.lr = number<double>(pth, "scheduler.base_lrs.0");
-  t.gamma = number<double>(pth, "scheduler.gamma");
   t.last_epoch = number<int64_t>(pth, "scheduler.last_epoch");
   return t;
+}
+
+TrainOptions settings_of(const nn::TensorFile& pth, const std::string& origin, TrainOptions o) {
+  const ResUNetConfig recognised = config_from(weights_of(pth, origin).metadata, origin);
+  o.model.model = recognised.model;
+  o.model.inputs = recognised.inputs;
+  o.model.outputs = recognised.outputs;
+  const std::pair<const char*, double*> numbers[] = {
+      {"config.bn_momentum", &o.model.bn_momentum},
+      {"config.pos_thresh", &o.loss.pos_thresh},
+      {"config.neg_thresh", &o.loss.neg_thresh},
+      {"config.neg_weight", &o.loss.neg_weight},
+      {"config.ucn_inlier_threshold_pixel", &o.loss.radius},
+      {"config.sgd_momentum", &o.momentum},
+      {"config.weight_decay", &o.weight_decay},
+      {"scheduler.base_lrs.0", &o.lr},
+      {"scheduler.gamma", &o.exp_gamma},
+  };
+  const std::pair<const char*, int64_t*> counts[] = {
+      {"config.num_pos", &o.loss.num_pos},
+      {"config.num_hn_samples", &o.loss.num_hn_samples},
+      {"config.batch_size", &o.batch},
+      {"config.iter_size", &o.iter_size},
+  };
+  for (const auto& [key, to] : numbers) *to = number<double>(pth, key).value_or(*to);
+  for (const auto& [key, to] : counts) *to = number<int64_t>(pth, key).value_or(*to);
+  return o;
 }
 
 }  // namespace cairn::ucn

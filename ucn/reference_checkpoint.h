@@ -7,6 +7,7 @@
 
 #include "nn/safetensors.h"
 #include "ucn/resunet.h"
+#include "ucn/train_options.h"
 
 namespace cairn::ucn {
 
@@ -33,5 +34,10 @@ struct ReferenceTraining {
 /// parameters: the names of the network's, in order. Throws ErrorId::weights.
 ReferenceTraining training_of(const nn::TensorFile& pth, const std::vector<std::string>& parameters,
                               const std::string& origin);
+
+/// `options` with the settings that the checkpoint's config holds, the network that its weights are
+/// for, and the rate and factor of its scheduler.
+TrainOptions settings_of(const nn::TensorFile& pth, const std::string& origin,
+                         TrainOptions options);
 
 }  // namespace cairn::ucn

@@ -42,6 +42,8 @@ void each_setting(Options& o, F&& f) {
   f("min_shared", o.min_shared, positive, decides);
   f("angle", o.angle, any, decides);
   f("held_out", o.held_out, part, decides);
+  f("val_max_iter", o.val_max_iter, positive, may_change);
+  f("init", o.init, any, may_change);
   f("model", o.model.model, any, decides);
   f("inputs", o.model.inputs, photo_channels, decides);
   f("outputs", o.model.outputs, channels, decides);
@@ -91,10 +93,10 @@ std::string to_json(const TrainOptions& options) {
   return j.dump(2) + "\n";
 }
 
-TrainOptions train_options_from_json(const std::string& text, const std::string& origin) {
+TrainOptions train_options_from_json(const std::string& text, const std::string& origin,
+                                     TrainOptions options) {
   json j = json::parse(text, nullptr, false);
   require(j.is_object(), ErrorId::format, "train", origin, " is not a JSON object of settings");
-  TrainOptions options;
   each_setting(options, [&](const char* key, auto& value, Rule, bool) {
     const auto it = j.find(key);
     if (it == j.end()) return;
@@ -134,9 +136,28 @@ void check(const TrainOptions& o) {
   one_of("schedule", o.schedule, {"cosine", "exponential", "constant"});
   require(!o.recompute || o.precision != "bf16", ErrorId::usage, "train",
           "recompute: images in bf16 cannot be computed again. Hint: --precision tf32");
+  require(!o.loss.reference_masks || o.loss_name == "hardest", ErrorId::usage, "train",
+          "reference_masks and loss = ", o.loss_name,
+          " contradict each other: only the hardest "
+          "loss has masks");
   std::vector<std::string> models;
   for (const auto& v : resunet_variants()) models.push_back(v.name);
   one_of("model", o.model.model, models);
+}
+
+TrainOptions preset(const std::string& name) {
+  require(name == "reference", ErrorId::usage, "train", "there is no preset '", name,
+          "', only reference");
+  // config.py of Open-UCN: 100 epochs of 2000 iterations, whose photos are larger than the crop.
+  return train_options_from_json(R"({
+    "model": "ResUNetBN2D2", "outputs": 64, "bn_momentum": 0.05, "image_statistics": false,
+    "loss": "hardest", "pos_thresh": 0.1, "neg_thresh": 1.4, "neg_weight": 1, "num_pos": 1024,
+    "num_hn_samples": 40000, "radius": 4, "reference_masks": true, "floor_positions": true,
+    "mining_warmup": 0, "correspondences": 4096, "crop": 480, "batch": 1, "iter_size": 1,
+    "optimizer": "sgd", "lr": 0.1, "momentum": 0.8, "weight_decay": 1e-4, "schedule": "exponential",
+    "exp_gamma": 0.99, "clip": 0, "iterations": 200000, "log_every": 40, "val_max_iter": 400
+  })",
+                                 "the preset");
 }
 
 std::string difference(const TrainOptions& before, const TrainOptions& now) {

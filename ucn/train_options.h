@@ -20,6 +20,8 @@ struct TrainOptions {
   int64_t min_shared = 30;           ///< points of two photos that make a pair,
   std::string angle = "5:45";        ///< and degrees between their lines of sight
   double held_out = 0;               ///< share of the scenes that are not trained on
+  int64_t val_max_iter = 16;         ///< pairs of these that are watched (2 of the others, if none)
+  std::string init;                  ///< weights to begin with; empty: random ones
   ResUNetConfig model{.image_statistics = true};
   LossOptions loss{.num_hn_samples = 8192};
   std::string loss_name = "hardest";  ///< hardest, contrastive, infonce
@@ -49,10 +51,14 @@ struct TrainOptions {
   int64_t limit_cache = 2000;  ///< MB of decoded photos that are kept
 };
 
-/// JSON with one key per flag of bin/train; reading takes absent keys at their default and throws
-/// ErrorId::format for unknown keys and values of the wrong kind.
+/// JSON with one key per flag of bin/train; reading takes absent keys at their default in `options`
+/// and throws ErrorId::format for unknown keys and values of the wrong kind.
 std::string to_json(const TrainOptions& options);
-TrainOptions train_options_from_json(const std::string& text, const std::string& origin);
+TrainOptions train_options_from_json(const std::string& text, const std::string& origin,
+                                     TrainOptions options = {});
+
+/// "reference": Open-UCN's own recipe, whole. Throws ErrorId::usage for an unknown name.
+TrainOptions preset(const std::string& name);
 
 /// Throws ErrorId::usage, naming the setting, when one makes no sense.
 void check(const TrainOptions& options);

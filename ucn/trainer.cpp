@@ -10,11 +10,14 @@
 
 #include "nn/safetensors.h"
 #include "tensor/kernels/elementwise/elementwise.h"
+#include "tensor/kernels/layout/layout.h"
 #include "ucn/precision.h"
+#include "ucn/reference_checkpoint.h"
 
 namespace cairn::ucn {
 namespace {
 
+constexpr int64_t steps_per_epoch = 2000;  // of the exponential schedule
 constexpr const char* checkpoint_format = "cairn-checkpoint-1";
 // Streams of one seed: the loader takes stream k for its sample k.
 constexpr uint64_t init_stream = uint64_t(1) << 62, loss_stream = uint64_t(1) << 61;
@@ -98,7 +101,7 @@ double Trainer::learning_rate() const {
     return nn::cosine_lr(options_.lr, options_.iterations,
                          std::min(options_.warmup, options_.iterations / 10))(iteration_);
   if (options_.schedule == "exponential")
-    return nn::step_lr(options_.lr, options_.exp_gamma, 2000)(iteration_);
+    return nn::step_lr(options_.lr, options_.exp_gamma, steps_per_epoch)(iteration_);
   return options_.lr;
 }
 
@@ -328,6 +331,30 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
   next_error_ = nullptr;
   result.found = true;
   return result;
+}
+
+void Trainer::begin_with(const std::string& path) {
+  nn::import_state(*network_, read_weights(path).tensors, path);
+}
+
+void Trainer::take_up(const nn::TensorFile& pth, const std::string& origin) {
+  const auto parameters = network_->parameters();
+  std::vector<std::string> names;
+  for (const auto& p : parameters) names.push_back(p.name);
+  const ReferenceTraining training = training_of(pth, names, origin);
+  iteration_ = training.last_epoch.value_or(training.epoch) * steps_per_epoch;
+  nn::import_state(*network_, weights_of(pth, origin).tensors, origin);
+  std::vector<nn::NamedTensor> state;
+  for (const auto& [name, var] : parameters) {
+    const auto m = training.momentum.find(name);
+    if (m == training.momentum.end()) continue;
+    const Tensor own =
+        m->second.rank() == 4 ? kernels::permute(m->second, {0, 2, 3, 1}) : m->second;
+    state.push_back(
+        {"step." + name, Tensor::full({}, double(std::max<int64_t>(1, iteration_)), DType::i64)});
+    state.push_back({"momentum." + name, own.to(var.dtype())});
+  }
+  optimizer_->load_state(state);
 }
 
 bool has_checkpoint(const std::string& folder) {

@@ -54,6 +54,11 @@ class Trainer {
   /// Continues from the newest intact checkpoint in `folder`. Throws ErrorId::format when there are
   /// checkpoints, but none is intact, and ErrorId::usage when the run was made with other settings.
   Resumed resume(const std::string& folder);
+  /// Replaces the random weights by those of a file (see read_weights()).
+  void begin_with(const std::string& path);
+  /// Takes up a training of Open-UCN's from what load_pth() gave: weights, momentum, and the step
+  /// that its schedule has come to (2000 to an epoch). Throws ErrorId::weights.
+  void take_up(const nn::TensorFile& pth, const std::string& origin);
 
  private:
   /// One pass of the network: images, and what the losses read of each pair; on the device.

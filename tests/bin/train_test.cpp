@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "nn/pth.h"
+#include "tensor/file.h"
 #include "tests/bin/command.h"
 #include "tests/ucn/some_photos.h"
 #include "ucn/weights.h"
@@ -149,6 +151,53 @@ TEST_CASE("a damaged checkpoint is passed over for the one before; without any t
 
   write_file_atomically(p.folder / "whole/config.json", "{\"lr\": ");
   CHECK(has(p.train("--resume --out whole").err, "whole/config.json"));
+}
+
+TEST_CASE("settings come from a preset, a file and the flags, in that order; flags contradict") {
+  Place p;
+  write_file_atomically(p.folder / "c.json",
+                        std::string_view("{\"lr\": 0.02, \"weight_decay\": 0.5}"));
+  REQUIRE(p.fresh("run",
+                  "--preset reference --model ResUNetBN2F --config c.json --lr 0.03 "
+                  "--iterations 2")
+              .code == 0);
+  const auto j = nlohmann::json::parse(p.file("run/config.json"));
+  CHECK(j["optimizer"] == "sgd");
+  CHECK(j["weight_decay"] == 0.5);
+  CHECK(j["lr"] == 0.03);
+  CHECK(j["log_every"] == 2);
+  for (const char* line : {"--resume --preset reference", "--resume --init x", "--init x --model y",
+                           "--resume --config c.json", "--preset mine"})
+    CHECK(p.train("--images photos --out run " + std::string(line)).failed_in_one_line(2));
+  CHECK(has(p.train("--out run --resume --init x").err,
+            "contradict each other: the run has weights"));
+}
+
+TEST_CASE("weights are begun with; a checkpoint of Open-UCN's is taken up") {
+  Place p;
+  REQUIRE(p.fresh("run", "--iterations 2").code == 0);
+  const Finished more = p.train(
+      "--images photos --init run/weights.safetensors --out more "
+      "--crop 32 --iterations 1 --lr 1e-9 --schedule constant");
+  CHECK(more.code == 0);
+  CHECK(has(more.out, "8 outputs"));  // as in the file
+  REQUIRE(run("cd '" + p.folder.path.string() + "'; convert run/weights.safetensors w.pth").code ==
+          0);
+  auto pth = nn::load_pth(p.folder / "w.pth");
+  for (auto& t : pth.tensors) t.name = t.name.substr(t.name.find('.') + 1);
+  pth.metadata["epoch"] = "3";
+  pth.metadata["scheduler.gamma"] = "0.5";
+  pth.metadata["scheduler.base_lrs"] = "0.25";
+  nn::save_pth(p.folder / "epoch.pth", pth);
+  const Finished taken = p.train(
+      "--images photos --resume epoch.pth --out taken --crop 32 "
+      "--iterations 6001 --num-pos 20 --correspondences 60");
+  CHECK(taken.code == 0);
+  CHECK(has(taken.out, "Going on from epoch.pth after step 6000."));
+  CHECK(has(taken.out, "6001/6001"));
+  CHECK(nlohmann::json::parse(p.file("taken/config.json"))["optimizer"] == "sgd");
+  CHECK(p.train("--out taken --resume --iterations 6002").code == 0);
+  CHECK(p.train("--images photos --resume w.pth --out third").failed_in_one_line(1));  // no epoch
 }
 
 TEST_CASE("broken photos are named and counted, and the rest is trained on") {

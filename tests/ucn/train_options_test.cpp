@@ -48,6 +48,20 @@ TEST_CASE("absent settings have their defaults; unknown or wrong ones are refuse
     CHECK(has(full_error_of([&] { read(text); }), "format: train: c.json is not a JSON object"));
 }
 
+TEST_CASE("settings are laid over others, and the reference's are whole") {
+  const TrainOptions reference = preset("reference");
+  check(reference);
+  CHECK(reference.optimizer == "sgd");
+  CHECK(reference.lr == 0.1);
+  CHECK(reference.loss.reference_masks);
+  CHECK(reference.mining_warmup == 0);
+  const TrainOptions over = train_options_from_json("{\"lr\": 0.5}", "c.json", reference);
+  CHECK(over.lr == 0.5);
+  CHECK(over.optimizer == "sgd");
+  CHECK(full_error_of([] { preset("mine"); }) ==
+        "usage: train: there is no preset 'mine', only reference");
+}
+
 TEST_CASE("a setting that makes no sense is refused by name") {
   const auto error = [](const std::string& json) {
     return full_error_of([&] {
@@ -65,6 +79,8 @@ TEST_CASE("a setting that makes no sense is refused by name") {
         "usage: train: loader_threads must be from 0 to 256, not -1");
   CHECK(error("{\"schedule\": \"step\"}") ==
         "usage: train: schedule is 'step', not one of cosine, exponential, constant");
+  CHECK(has(error("{\"reference_masks\": true, \"loss\": \"infonce\"}"),
+            "reference_masks and loss = infonce contradict each other"));
   CHECK(has(error("{\"model\": \"VGG\"}"), "model is 'VGG', not one of ResUNetBN2, "));
   CHECK(has(error("{\"recompute\": true, \"precision\": \"bf16\"}"), "recompute: images in bf16"));
   TrainOptions o;
