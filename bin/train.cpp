@@ -1,6 +1,7 @@
 // train: from photos, or reconstructions, to the weights of a feature network.
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
@@ -68,6 +69,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.option_defaults()->group("Data");
   add_pair_options(app, t);
   app.add_option("--held-out", t.held_out, "share of the scenes to watch, not to train on");
+  app.add_option("--val-every", t.val_every, "steps between validations on these");
   app.add_option("--val-max-iter", t.val_max_iter, "pairs of these, at most");
   app.add_option("--batch,--batch-size", t.batch, "pairs in one pass");
   app.add_option("--iter-size", t.iter_size, "passes added up to one step");
@@ -94,6 +96,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--exp-gamma", t.exp_gamma, "per 2000 steps (exponential)");
   app.add_option("--momentum,--sgd-momentum", t.momentum, "of sgd");
   app.add_option("--weight-decay", t.weight_decay, "of every parameter");
+  app.add_option("--ema", t.ema, "share kept of the averaged weights at each step; 0: none");
   app.add_option("--clip", t.clip, "largest gradient norm; 0: no limit");
 }
 
@@ -104,6 +107,11 @@ std::string duration(double seconds) {
                 static_cast<long long>(s < 3600 ? s / 60 : s / 3600),
                 static_cast<long long>(s < 3600 ? s % 60 : s / 60 % 60));
   return text;
+}
+
+/// Seconds since 1970.
+double now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 /// Means since the last line, and how they are shown.
@@ -119,13 +127,20 @@ class Progress {
     sum_.grad_norm += r.grad_norm;
     sum_.data_seconds += r.data_seconds;
     sum_.step_seconds += r.step_seconds;
+    sum_.positives += r.positives;
     last_ = r;
   }
   /// Writes a log line and starts anew.
-  void flush(RunLog& log, const HitRatios& hits) {
+  void flush(RunLog& log, const Evaluation& hits) {
     const double n = double(count_);
     hits_ = hits;
-    log.write(last_.iteration, {{"loss", sum_.loss / n},
+    warn(hits.alike > 0.97, "all features are alike",
+         "a longer --mining-warmup, --loss infonce or a smaller --lr helps");
+    warn(sum_.positives == 0, "no pair has a correspondence", "try a larger --crop");
+    warn(sum_.grad_norm == 0, "nothing is learnt: every gradient is 0",
+         "are --pos-thresh and --neg-thresh reached already?");
+    log.write(last_.iteration, {{"time", now()},
+                                {"loss", sum_.loss / n},
                                 {"positive", sum_.positive / n},
                                 {"negative", sum_.negative / n},
                                 {"lr", last_.lr},
@@ -133,13 +148,17 @@ class Progress {
                                 {"hit_ratio", hits.hit},
                                 {"reciprocity_ratio", hits.reciprocity},
                                 {"reciprocity_hit_ratio", hits.reciprocity_hit},
+                                {"alike", hits.alike},
                                 {"data_seconds", sum_.data_seconds / n},
                                 {"step_seconds", sum_.step_seconds / n}});
     show(true);
     (lines_++ ? now_ : first_) = {sum_.loss / n, hits.hit};
+    seconds_ += sum_.step_seconds;
     sum_ = {};
     count_ = 0;
   }
+  /// Seconds of all steps.
+  double seconds() const { return seconds_; }
   /// What became of the loss since the first line.
   void summarize() const {
     if (lines_ > 1)
@@ -163,10 +182,19 @@ class Progress {
   }
 
  private:
+  /// What is wrong and what to try, once.
+  void warn(bool wrong, const char* what, const char* try_this) {
+    if (!wrong || !warned_.insert(what).second) return;
+    std::fprintf(stderr, "train: step %lld: %s; %s\n", static_cast<long long>(last_.iteration),
+                 what, try_this);
+  }
+
+  std::set<std::string> warned_;
   const TrainOptions& o_;
   StepReport sum_, last_;
   HitRatios hits_;
   int64_t count_ = 0, lines_ = 0;
+  double seconds_ = 0;
   struct Line {
     double loss, hit;
   } first_{}, now_{};
@@ -261,7 +289,7 @@ int train(Arguments& a) {
   }
   if (!begun && !o.init.empty()) trainer.begin_with(o.init);
   write_file_atomically(a.out + "/config.json", to_json(o), "train");
-  RunLog log(a.out + "/log.jsonl", trainer.iteration());
+  RunLog log(a.out, trainer.iteration());
   std::printf("%s, %lld parameters, %lld outputs; %s; on %s.\n", o.model.model.c_str(),
               static_cast<long long>(trainer.network().parameter_count()),
               static_cast<long long>(o.model.outputs), source.description().c_str(),
@@ -275,28 +303,40 @@ int train(Arguments& a) {
   std::signal(SIGTERM, on_signal);
   if (std::signal(SIGHUP, on_signal) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup
   // Watched, never trained on: the same few pairs for the whole run.
-  std::vector<Pair> watched;
-  const PairSource& others = data.held_out ? *data.held_out : source;
-  for (uint64_t k = 0; k < uint64_t(data.held_out ? o.val_max_iter : 2); ++k) {
-    Random random(o.seed, ~k);
-    watched.push_back(others.get(random.below(others.size()), random));
-  }
+  const auto some = [&](const PairSource& from, int64_t count) {
+    std::vector<Pair> pairs;
+    for (uint64_t k = 0; k < uint64_t(count); ++k) {
+      Random random(o.seed, ~k);
+      pairs.push_back(from.get(random.below(from.size()), random));
+    }
+    return pairs;
+  };
+  const std::vector<Pair> watched = some(data.held_out ? *data.held_out : source, 2);
+  const std::vector<Pair> validated =
+      data.held_out ? some(*data.held_out, o.val_max_iter) : std::vector<Pair>();
+  const auto validate = [&] {
+    if (!validated.empty()) {
+      const HitRatios h = trainer.evaluate(validated);
+      log.write(trainer.iteration(), {{"time", now()},
+                                      {"val_hit_ratio", h.hit},
+                                      {"val_reciprocity_ratio", h.reciprocity},
+                                      {"val_reciprocity_hit_ratio", h.reciprocity_hit}});
+      std::printf("%8lld  held out: hit %.3f, reciprocity %.3f, both %.3f%s\n",
+                  static_cast<long long>(trainer.iteration()), h.hit, h.reciprocity,
+                  h.reciprocity_hit, h.hit > trainer.best_hit_ratio() ? "  (the best so far)" : "");
+      trainer.keep_best(a.out, h);
+    }
+    log.draw();
+  };
   Progress progress(o);
   while (!trainer.done() && !interrupted) {
     const StepReport r = trainer.step();
     progress.add(r);
     progress.show(false);
     name_broken();
-    if (r.iteration % o.log_every == 0 || trainer.done()) {
-      HitRatios mean;
-      for (const Pair& pair : watched) {
-        const HitRatios h = trainer.evaluate(pair);
-        mean.hit += h.hit / double(watched.size());
-        mean.reciprocity += h.reciprocity / double(watched.size());
-        mean.reciprocity_hit += h.reciprocity_hit / double(watched.size());
-      }
-      progress.flush(log, mean);
-    }
+    if (r.iteration % o.log_every == 0 || trainer.done())
+      progress.flush(log, trainer.evaluate(watched));
+    if (r.iteration % o.val_every == 0 || trainer.done()) validate();
     if (r.iteration % o.checkpoint_every == 0 && !trainer.done()) trainer.save(a.out);
   }
   trainer.save(a.out);
@@ -304,7 +344,20 @@ int train(Arguments& a) {
     std::printf("\nInterrupted after step %lld; everything is saved. --resume continues.\n",
                 static_cast<long long>(trainer.iteration()));
   progress.summarize();
-  std::printf("Weights: %s/weights.safetensors\n", a.out.c_str());
+  std::printf("Weights: %s/weights.safetensors\nCurves: %s/curves.svg\n", a.out.c_str(),
+              a.out.c_str());
+  if (trainer.best_hit_ratio() >= 0)
+    std::printf("Best: %s/best.safetensors, hit ratio %.3f on held-out scenes\n", a.out.c_str(),
+                trainer.best_hit_ratio());
+  if (!interrupted)
+    std::printf(
+        "\nFor a model card: %s, %lld outputs, %lld steps of %lld pairs of %lld x %lld px in %s "
+        "on %s; loss %s, %s at %g, seed %llu; %s.\n",
+        o.model.model.c_str(), (long long)o.model.outputs, (long long)trainer.iteration(),
+        (long long)(o.batch * o.iter_size), (long long)o.crop, (long long)o.crop,
+        duration(progress.seconds()).c_str(), describe(device, o.precision).c_str(),
+        o.loss_name.c_str(), o.optimizer.c_str(), o.lr, (unsigned long long)o.seed,
+        source.description().c_str());
   return done;
 }
 

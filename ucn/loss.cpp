@@ -78,10 +78,10 @@ LossInputs::Side prepare_side(const Tensor& positions, const Tensor& pixels, con
   }
   side.ignored = Tensor::zeros({truth.dim(0), places.dim(0)});
   float* out = side.ignored.data<float>();
-  for (int64_t i = 0; i < truth.dim(0); ++i)
-    for (int64_t j = 0; j < places.dim(0); ++j, ++out) {
-      const double dx = places.data<double>()[2 * j] - truth.data<double>()[2 * i];
-      const double dy = places.data<double>()[2 * j + 1] - truth.data<double>()[2 * i + 1];
+  const double *t = truth.data<double>(), *p_end = places.data<double>() + places.numel();
+  for (int64_t i = 0; i < truth.dim(0); ++i, t += 2)
+    for (const double* at = places.data<double>(); at != p_end; at += 2, ++out) {
+      const double dx = at[0] - t[0], dy = at[1] - t[1];
       if (dx * dx + dy * dy <= o.radius * o.radius) *out = -1e9f;
     }
   return side;

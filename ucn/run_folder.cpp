@@ -28,7 +28,8 @@ RunFolder::RunFolder(const std::string& path) {
   std::vector<fs::path> left;  // AtomicFile's temporaries
   for (const auto& entry : fs::directory_iterator(path, error)) {
     const std::string name = entry.path().filename();
-    for (const char* own : {"checkpoint-", "weights.safetensors.", "config.json.", "log.jsonl."})
+    for (const char* own : {"checkpoint-", "weights.safetensors.", "best.safetensors.",
+                            "curves.svg.", "events.", "config.json.", "log.jsonl."})
       if (name.starts_with(own) && name.ends_with(".tmp")) left.push_back(entry.path());
   }
   for (const auto& file : left) fs::remove(file, error);

@@ -76,10 +76,12 @@ void each_setting(Options& o, F&& f) {
   f("warmup", o.warmup, not_negative, decides);
   f("exp_gamma", o.exp_gamma, fraction, decides);
   f("clip", o.clip, not_negative, decides);
+  f("ema", o.ema, part, decides);
   f("precision", o.precision, any, decides);
   f("recompute", o.recompute, any, decides);  // the order in which passes are added
   f("anomaly", o.anomaly, any, may_change);
   f("checkpoint_every", o.checkpoint_every, positive, may_change);
+  f("val_every", o.val_every, positive, may_change);
   f("log_every", o.log_every, positive, may_change);
   f("loader_threads", o.loader_threads, few, may_change);
   f("limit_cache", o.limit_cache, megabytes, may_change);

@@ -20,7 +20,7 @@ struct TrainOptions {
   int64_t min_shared = 30;           ///< points of two photos that make a pair,
   std::string angle = "5:45";        ///< and degrees between their lines of sight
   double held_out = 0;               ///< share of the scenes that are not trained on
-  int64_t val_max_iter = 16;         ///< pairs of these that are watched (2 of the others, if none)
+  int64_t val_max_iter = 16;         ///< pairs of these that a validation looks at
   std::string init;                  ///< weights to begin with; empty: random ones
   ResUNetConfig model{.image_statistics = true};
   LossOptions loss{.num_hn_samples = 8192};
@@ -41,12 +41,14 @@ struct TrainOptions {
   int64_t warmup = 100;             ///< steps of a rising rate (cosine), at most a tenth of all
   double exp_gamma = 0.99;          ///< per 2000 steps (exponential)
   double clip = 1;                  ///< largest gradient norm; 0: no limit
+  double ema = 0;                   ///< share kept of the averaged weights per step; 0: none
   std::string precision = "fp32";   ///< fp32; on a GPU also tf32, bf16 (ucn/precision.h)
   bool recompute = false;           ///< activations: less memory, more time
   bool anomaly = false;             ///< check every value of every step for NaN (slow)
 
   int64_t checkpoint_every = 500;  ///< the rest decides nothing about the result
   int64_t log_every = 20;
+  int64_t val_every = 500;
   int loader_threads = 1;
   int64_t limit_cache = 2000;  ///< MB of decoded photos that are kept
 };

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <iomanip>
 #include <utility>
 
 #include "nn/safetensors.h"
 #include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/kernels/layout/layout.h"
+#include "tensor/kernels/reduce/reduce.h"
 #include "ucn/precision.h"
 #include "ucn/reference_checkpoint.h"
 
@@ -18,7 +20,7 @@ namespace cairn::ucn {
 namespace {
 
 constexpr int64_t steps_per_epoch = 2000;  // of the exponential schedule
-constexpr const char* checkpoint_format = "cairn-checkpoint-1";
+constexpr const char* checkpoint_format = "cairn-checkpoint-2";
 // Streams of one seed: the loader takes stream k for its sample k.
 constexpr uint64_t init_stream = uint64_t(1) << 62, loss_stream = uint64_t(1) << 61;
 
@@ -94,6 +96,14 @@ Trainer::Trainer(const TrainOptions& options, const PairSource& source, Device d
   set_precision(*network_, precision(options_.precision));
   network_->set_recompute(options_.recompute);
   optimizer_ = make_optimizer(options_, network_->parameters());
+  restart_average();
+}
+
+void Trainer::restart_average() {
+  averaged_.clear();
+  if (options_.ema > 0)
+    for (const auto& [name, var] : network_->parameters())
+      averaged_.push_back({name, var.value().clone()});
 }
 
 double Trainer::learning_rate() const {
@@ -115,7 +125,7 @@ int64_t Trainer::pixels_searched(int64_t step) const {
 }
 
 Trainer::Batch Trainer::make_batch(int64_t step) {
-  Batch batch{step, {}};
+  Batch batch{step, 0, {}};
   std::vector<Tensor*> tensors;
   LossOptions loss = options_.loss;
   loss.num_hn_samples = pixels_searched(step);
@@ -126,6 +136,7 @@ Trainer::Batch Trainer::make_batch(int64_t step) {
     for (int64_t b = 0; b < options_.batch; ++b) {
       const Pair& pair = pairs[size_t(b)];
       const Correspondences matches{pair.positions0, pair.positions1};
+      batch.positives += matches.count();
       Random random(options_.seed,
                     loss_stream + uint64_t((step * options_.iter_size + m) * options_.batch + b));
       const Shape &s0 = pass.images0.shape(), &s1 = pass.images1.shape();
@@ -193,6 +204,7 @@ StepReport Trainer::step() {
   const Batch batch = next_ ? std::move(*next_) : make_batch(iteration_);
   next_.reset();
   report.data_seconds = seconds_since(start);
+  report.positives = batch.positives;
 
   const auto named = [&](const std::string& what) {
     return Error(ErrorId::nan, "train",
@@ -230,22 +242,74 @@ StepReport Trainer::step() {
     throw named(e.what());
   }
   report.iteration = ++iteration_;
+  if (!averaged_.empty()) average();
   report.step_seconds = seconds_since(start);
   return report;
 }
 
-HitRatios Trainer::evaluate(const Pair& pair) {
+/// The average follows the parameters more closely at first, when they move fast.
+void Trainer::average() {
+  const double done = double(iteration_);
+  const double kept = std::min(options_.ema, (1 + done) / (10 + done));
+  size_t i = 0;
+  for (const auto& [name, var] : network_->parameters()) {
+    Tensor& mean = averaged_[i++].tensor;
+    mean.assign_(
+        kernels::add(kernels::affine(mean, kept, 0), kernels::affine(var.value(), 1 - kept, 0)));
+  }
+}
+
+/// Exchanges the parameters and their averages.
+void Trainer::swap_averaged() {
+  size_t i = 0;
+  if (averaged_.empty()) return;
+  for (auto& [name, var] : network_->parameters()) {
+    Tensor& mean = averaged_[i++].tensor;
+    Tensor now = var.value();
+    const Tensor kept = now.clone();
+    now.assign_(mean);
+    mean.assign_(kept);
+  }
+}
+
+Evaluation Trainer::evaluate(std::span<const Pair> pairs) {
   NoGrad no_grad;
   network_->eval();
+  swap_averaged();
   const auto features = [&](const Tensor& image) {
     const Tensor one = image.reshape({1, image.dim(0), image.dim(1), image.dim(2)});
     const Tensor f = (*network_)(one.to(device_)).value();
     return f.reshape({f.dim(1), f.dim(2), f.dim(3)});
   };
-  const HitRatios r = hit_ratios(features(pair.image0), features(pair.image1), pair.positions0,
-                                 pair.positions1, options_.loss.radius);
+  Evaluation mean;
+  for (const Pair& pair : pairs) {
+    const Tensor f0 = features(pair.image0), f1 = features(pair.image1);
+    const HitRatios r = hit_ratios(f0, f1, pair.positions0, pair.positions1, options_.loss.radius);
+    double square = 0;
+    for (const double v : kernels::sum(f0, {0, 1}).to_vector()) square += v * v;
+    mean.alike += std::sqrt(square) / double(f0.dim(0) * f0.dim(1)) / double(pairs.size());
+    mean.hit += r.hit / double(pairs.size());
+    mean.reciprocity += r.reciprocity / double(pairs.size());
+    mean.reciprocity_hit += r.reciprocity_hit / double(pairs.size());
+  }
+  swap_averaged();
   network_->train();
-  return r;
+  return mean;
+}
+
+void Trainer::save_network(const std::string& path, const Metadata& more) {
+  Metadata metadata{
+      {"iterations", std::to_string(iteration_)}, {"recipe", to_json(options_)}, {"data", data_}};
+  metadata.insert(more.begin(), more.end());
+  swap_averaged();
+  save_weights(path, *network_, metadata);
+  swap_averaged();
+}
+
+void Trainer::keep_best(const std::string& folder, const HitRatios& validation) {
+  if (!(validation.hit > best_hit_ratio_)) return;
+  best_hit_ratio_ = validation.hit;
+  save_network(folder + "/best.safetensors", {{"hit_ratio", cat(validation.hit)}});
 }
 
 void Trainer::save(const std::string& folder) {
@@ -254,16 +318,17 @@ void Trainer::save(const std::string& folder) {
     file.tensors.push_back({"model." + t.name, t.tensor});
   for (const auto& t : optimizer_->state())
     file.tensors.push_back({"optimizer." + t.name, t.tensor.to(Device::cpu)});
+  for (const auto& t : averaged_)
+    file.tensors.push_back({"averaged." + t.name, t.tensor.to(Device::cpu)});
   file.metadata = {{"format", checkpoint_format},
                    {"iteration", std::to_string(iteration_)},
+                   {"best_hit_ratio", cat(std::setprecision(17), best_hit_ratio_)},
                    {"settings", to_json(options_)},
                    {"pairs", std::to_string(source_.size())}};
   file.metadata["crc32"] = checksum(file);
   nn::save_safetensors(checkpoint_paths(folder)[size_t(next_slot_)], file);
   next_slot_ = 1 - next_slot_;
-  save_weights(
-      folder + "/weights.safetensors", *network_,
-      {{"iterations", std::to_string(iteration_)}, {"recipe", to_json(options_)}, {"data", data_}});
+  save_network(folder + "/weights.safetensors", {});
 }
 
 namespace {
@@ -272,12 +337,13 @@ struct Checkpoint {
   nn::TensorFile file;
   TrainOptions settings;
   int64_t iteration, pairs;
+  double best_hit_ratio;
   int slot;
 };
 
 /// Reads a checkpoint and makes sure that it is whole.
 Checkpoint read_checkpoint(const std::string& path, int slot) {
-  Checkpoint c{nn::load_safetensors(path), {}, 0, 0, slot};
+  Checkpoint c{nn::load_safetensors(path), {}, 0, 0, 0, slot};
   const auto metadata = [&](const char* key) {
     const auto it = c.file.metadata.find(key);
     require(it != c.file.metadata.end(), ErrorId::format, "checkpoint", path,
@@ -290,6 +356,7 @@ Checkpoint read_checkpoint(const std::string& path, int slot) {
           ": the checksum does not fit");
   c.iteration = std::atoll(metadata("iteration").c_str());
   c.pairs = std::atoll(metadata("pairs").c_str());
+  c.best_hit_ratio = std::atof(metadata("best_hit_ratio").c_str());
   c.settings = train_options_from_json(metadata("settings"), path);
   return c;
 }
@@ -324,6 +391,13 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
           newest->pairs, " photos or pairs, not ", source_.size());
   nn::import_state(*network_, with_prefix(newest->file.tensors, "model."), path);
   optimizer_->load_state(with_prefix(newest->file.tensors, "optimizer."));
+  for (auto& t : averaged_) {
+    const Tensor* mean = newest->file.find("averaged." + t.name);
+    require(mean && mean->shape() == t.tensor.shape(), ErrorId::weights, "resume", path,
+            " lacks the average of ", t.name);
+    t.tensor.assign_(*mean);
+  }
+  best_hit_ratio_ = newest->best_hit_ratio;
   iteration_ = newest->iteration;
   next_slot_ = 1 - newest->slot;
   loader_.reset();
@@ -335,6 +409,7 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
 
 void Trainer::begin_with(const std::string& path) {
   nn::import_state(*network_, read_weights(path).tensors, path);
+  restart_average();
 }
 
 void Trainer::take_up(const nn::TensorFile& pth, const std::string& origin) {
@@ -344,6 +419,7 @@ void Trainer::take_up(const nn::TensorFile& pth, const std::string& origin) {
   const ReferenceTraining training = training_of(pth, names, origin);
   iteration_ = training.last_epoch.value_or(training.epoch) * steps_per_epoch;
   nn::import_state(*network_, weights_of(pth, origin).tensors, origin);
+  restart_average();
   std::vector<nn::NamedTensor> state;
   for (const auto& [name, var] : parameters) {
     const auto m = training.momentum.find(name);

@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,13 @@ struct StepReport {
   int64_t iteration = 0;  ///< steps done, this one included
   double loss = 0, positive = 0, negative = 0;
   double lr = 0, grad_norm = 0;
+  int64_t positives = 0;                      ///< correspondences in all pairs of the step
   double data_seconds = 0, step_seconds = 0;  ///< waiting for pairs, and the whole step
+};
+
+struct Evaluation : HitRatios {
+  /// How alike all features of an image are: the length of their mean, 1 when they are the same.
+  double alike = 0;
 };
 
 /// Owns the network, the optimiser and the stream of pairs of one run. What a step computes is a
@@ -40,12 +47,17 @@ class Trainer {
   bool done() const { return iteration_ >= options_.iterations; }
   ResUNet& network() { return *network_; }
 
-  /// How well the present features match a pair (training mode statistics are left alone).
-  HitRatios evaluate(const Pair& pair);
+  /// How well the present features match pairs, the mean over them, with the averaged weights if
+  /// there are such (training mode statistics are left alone).
+  Evaluation evaluate(std::span<const Pair> pairs);
 
-  /// Writes a checkpoint over the older of the two in `folder`, then the weights. Each file is
-  /// whole or not there.
+  /// Writes a checkpoint over the older of the two in `folder`, then the weights (the averaged ones
+  /// if there are such). Each file is whole or not there.
   void save(const std::string& folder);
+  /// If its hit ratio is the best up to now, writes the weights as best.safetensors.
+  void keep_best(const std::string& folder, const HitRatios& validation);
+  /// The best hit ratio of any validation; negative before the first.
+  double best_hit_ratio() const { return best_hit_ratio_; }
 
   struct Resumed {
     bool found = false;                ///< an intact checkpoint was there
@@ -67,18 +79,25 @@ class Trainer {
     std::vector<LossInputs> inputs;
   };
   struct Batch {
-    int64_t step;
+    int64_t step, positives;
     std::vector<MicroBatch> passes;
   };
   Batch make_batch(int64_t step);
   void fetch_ahead();
   std::vector<LossTerms> accumulate(const Batch& batch);
+  void restart_average();
+  void average();
+  void swap_averaged();
+  void save_network(const std::string& path, const Metadata& more);
   double learning_rate() const;
   int64_t pixels_searched(int64_t step) const;
 
   TrainOptions options_;
   std::unique_ptr<ResUNet> network_;
   std::unique_ptr<nn::Optimizer> optimizer_;
+  /// Exponential moving averages of the parameters, by their order; empty without --ema.
+  std::vector<nn::NamedTensor> averaged_;
+  double best_hit_ratio_ = -1;
   const PairSource& source_;
   Device device_;
   std::unique_ptr<Loader> loader_;

@@ -200,6 +200,27 @@ TEST_CASE("weights are begun with; a checkpoint of Open-UCN's is taken up") {
   CHECK(p.train("--images photos --resume w.pth --out third").failed_in_one_line(1));  // no epoch
 }
 
+TEST_CASE("a network that tells nothing apart, and a loss that has no gradient, are named once") {
+  Place p;
+  // Weights whose features are the same everywhere: the last layer has its bias alone.
+  REQUIRE(p.fresh("run", "--iterations 1").code == 0);
+  auto weights = nn::load_safetensors(p.folder / "run/weights.safetensors");
+  for (auto& t : weights.tensors) {
+    if (t.name == "final.weight") t.tensor = Tensor::zeros(t.tensor.shape());
+    if (t.name == "final.bias") t.tensor = Tensor::full(t.tensor.shape(), 1.f);
+  }
+  nn::save_safetensors(p.folder / "same.safetensors", weights);
+  const std::string line =
+      "--images photos --crop 32 --iterations 4 --log-every 1 --num-pos 20 "
+      "--num-hn-samples 64 --init same.safetensors --schedule constant";
+  const Finished same = p.train(line + " --out a --lr 1e-30");
+  CHECK(same.code == 0);
+  CHECK(has(same.err, "train: step 1: all features are alike; "));
+  CHECK(std::ranges::count(same.err, '\n') == 1);
+  const Finished dead = p.train(line + " --out b --pos-thresh 5 --neg-thresh 0");
+  CHECK(has(dead.err, "every gradient is 0"));
+}
+
 TEST_CASE("broken photos are named and counted, and the rest is trained on") {
   Place p;
   write_file_atomically(p.folder / "photos/empty.png", "");

@@ -6,6 +6,7 @@
 #include "nn/safetensors.h"
 #include "tensor/parallel.h"
 #include "tests/ucn/tiny_training.h"
+#include "ucn/event_file.h"
 #include "ucn/run_folder.h"
 #include "ucn/run_log.h"
 
@@ -14,6 +15,11 @@ using namespace cairn::test;
 using namespace cairn::ucn;
 
 namespace {
+
+std::string contents(const std::string& path) {
+  const Bytes bytes = read_file(path);
+  return {bytes.begin(), bytes.end()};
+}
 
 /// The same pair every time.
 struct OnePair : PairSource {
@@ -202,7 +208,9 @@ TEST_CASE("looking how well features match leaves the run as it is") {
   Trainer a(tiny(), source()), b(tiny(), source());
   Random random(4);
   const Pair pair = source().get(1, random);
-  const HitRatios h = a.evaluate(pair);
+  const Evaluation h = a.evaluate(std::span(&pair, 1));
+  CHECK(h.alike > 0);
+  CHECK(h.alike <= 1.0001);
   CHECK(h.hit >= 0);
   CHECK(h.hit <= 1);
   CHECK(same(a, b));
@@ -222,23 +230,108 @@ TEST_CASE("weights are saved with each checkpoint and say what made them") {
   CHECK(same_bits(w.network->state()[0].tensor, t.network().state()[0].tensor));
 }
 
+TEST_CASE("averaged weights are what is validated and saved, and are resumed bit for bit") {
+  const Folder folder;
+  TrainOptions o = tiny();
+  o.ema = 0.9;
+  Trainer t(o, source());
+  std::vector<double> expected;  // the average of one parameter, by hand
+  const auto first = [&] { return t.network().parameters()[0].var.value().to_vector(); };
+  expected = first();
+  for (int step = 1; step <= 3; ++step) {
+    t.step();
+    const double kept = std::min(0.9, (1.0 + step) / (10.0 + step));
+    const auto now = first();
+    for (size_t i = 0; i < now.size(); ++i) expected[i] = kept * expected[i] + (1 - kept) * now[i];
+  }
+  const auto trained = first();
+  t.save(folder.path);
+  CHECK(first() == trained);  // which goes on from where it was
+  const Weights w = load_weights(folder / "weights.safetensors");
+  const auto saved = w.network->parameters()[0].var.value().to_vector();
+  for (size_t i = 0; i < saved.size(); ++i) CHECK(std::fabs(saved[i] - expected[i]) <= 1e-6);
+  Trainer again(o, source());
+  CHECK(again.resume(folder.path).found);
+  t.step();
+  again.step();
+  t.save(folder.path);
+  const auto one = contents(folder / "weights.safetensors");
+  again.save(folder.path);
+  CHECK(contents(folder / "weights.safetensors") == one);
+}
+
+TEST_CASE("the best weights of all validations are kept, also by a resumed run") {
+  const Folder folder;
+  Trainer t(tiny(), source());
+  t.step();
+  t.keep_best(folder.path, {.hit = 0.5});
+  CHECK(load_weights(folder / "best.safetensors").metadata.at("hit_ratio") == "0.5");
+  t.step();
+  t.keep_best(folder.path, {.hit = 0.4});
+  CHECK(load_weights(folder / "best.safetensors").metadata.at("iterations") == "1");
+  t.save(folder.path);
+  Trainer again(tiny(), source());
+  again.resume(folder.path);
+  CHECK(again.best_hit_ratio() == 0.5);
+  again.keep_best(folder.path, {.hit = 0.6});
+  CHECK(load_weights(folder / "best.safetensors").metadata.at("iterations") == "2");
+}
+
+TEST_CASE("event files are TensorBoard's, byte for byte") {
+  const auto hex = [](const std::string& bytes) {
+    std::string text;
+    for (const char c : bytes) {
+      char two[3];
+      std::snprintf(two, sizeof two, "%02x", unsigned(uint8_t(c)));
+      text += two;
+    }
+    return text;
+  };
+  // As tensorboard 2.20's own writer writes them.
+  CHECK(hex(event_file_header(1234.5)) ==
+        "1800000000000000a37f4b220900000000004a93401a0d627261696e2e4576656e743a3265b8d3fb");
+  CHECK(hex(event_record(1234.5, 300, {{"train/loss", 0.5}, {"val/hit_ratio", 0.25}})) ==
+        "3700000000000000e7e8ca590900000000004a934010ac022a290a110a0a747261696e2f6c6f7373150000003f"
+        "0a140a0d76616c2f6869745f726174696f150000803e8b136e7b");
+}
+
+TEST_CASE("curves show every kind of value that there is, and none that is not finite") {
+  std::vector<LogLine> lines;
+  for (int64_t i = 1; i <= 5; ++i)
+    lines.push_back({i, {{"loss", i == 3 ? NAN : 1.0 / double(i)}, {"val_hit_ratio", 0.1}}});
+  const std::string svg = draw_curves(lines);
+  CHECK(has(svg, ">loss<"));
+  CHECK(has(svg, ">hit ratio<"));
+  CHECK(!has(svg, ">learning rate<"));
+  CHECK(!has(svg, "nan"));
+  CHECK(!has(svg, "inf"));
+  const size_t curve = svg.find("<polyline");
+  CHECK(std::count(svg.begin() + std::ptrdiff_t(curve),
+                   svg.begin() + std::ptrdiff_t(svg.find("/>", curve)), ',') == 4);
+  CHECK(draw_curves({}).ends_with("</svg>\n"));
+}
+
 TEST_CASE("the log of a resumed run has each line once") {
   const Folder folder;
   const std::string path = folder / "log.jsonl";
   {
-    RunLog log(path, 0);
+    RunLog log(folder.path, 0);
     for (int64_t i = 1; i <= 4; ++i) log.write(i, {{"loss", 1.0 / double(i)}});
   }
   std::ofstream(path, std::ios::app) << "{\"iteration\": 5, \"lo";  // killed while writing
   {
-    RunLog log(path, 2);
+    RunLog log(folder.path, 2);
     log.write(3, {{"loss", NAN}});
   }
   const Bytes bytes = read_file(path);
   CHECK(std::string(bytes.begin(), bytes.end()) ==
         "{\"iteration\":1,\"loss\":1.0}\n{\"iteration\":2,\"loss\":0.5}\n"
         "{\"iteration\":3,\"loss\":null}\n");
-  CHECK(has(full_error_of([&] { RunLog(folder / "no/log.jsonl", 0); }), "no/log.jsonl"));
+  std::string events = event_file_header(0);
+  for (const auto& [step, loss] : {std::pair(1, 1.0), {2, 0.5}, {3, double(NAN)}})
+    events += event_record(0, step, {{"train/loss", loss}});
+  CHECK(contents(folder / "events.out.tfevents.cairn") == events);
+  CHECK(has(full_error_of([&] { RunLog(folder / "no", 0); }), "no/log.jsonl"));
 }
 
 TEST_CASE("a run's folder is made, held by one, and swept of what a killed run left") {
