@@ -5,7 +5,9 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <set>
+#include <utility>
 
 #include "bin/data_options.h"
 #include "bin/program.h"
@@ -25,6 +27,7 @@ namespace {
 volatile std::sig_atomic_t interrupted = 0;
 
 struct Arguments {
+  std::string on_disk_full = "stop";
   std::string out, preset, config, checkpoint;  ///< checkpoint: one of Open-UCN's, to go on from
   Machine machine;
   bool color = false, running_statistics = false, resume = false;
@@ -51,6 +54,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--seed", t.seed, "of everything random")->check(not_negative());
   app.add_option("--checkpoint-every", t.checkpoint_every, "steps between checkpoints");
   app.add_option("--log-every,--stat-freq", t.log_every, "steps between lines of the log");
+  app.add_option("--on-disk-full", a.on_disk_full, "stop, or continue and try again later")
+      ->check(CLI::IsMember({"stop", "continue"}));
   a.machine.add_options(app, "Run");
   t.precision = "auto";
   app.add_option("--precision", t.precision, "fp32, tf32 or bf16; auto: tf32 on a GPU, else fp32");
@@ -132,30 +137,29 @@ class Progress {
   }
   /// Writes a log line and starts anew.
   void flush(RunLog& log, const Evaluation& hits) {
-    const double n = double(count_);
     hits_ = hits;
+    show(true);
+    const StepReport sum = std::exchange(sum_, {});
+    const double n = double(std::exchange(count_, 0));
+    (lines_++ ? now_ : first_) = {sum.loss / n, hits.hit};
+    seconds_ += sum.step_seconds;
     warn(hits.alike > 0.97, "all features are alike",
          "a longer --mining-warmup, --loss infonce or a smaller --lr helps");
-    warn(sum_.positives == 0, "no pair has a correspondence", "try a larger --crop");
-    warn(sum_.grad_norm == 0, "nothing is learnt: every gradient is 0",
+    warn(sum.positives == 0, "no pair has a correspondence", "try a larger --crop");
+    warn(sum.grad_norm == 0, "nothing is learnt: every gradient is 0",
          "are --pos-thresh and --neg-thresh reached already?");
     log.write(last_.iteration, {{"time", now()},
-                                {"loss", sum_.loss / n},
-                                {"positive", sum_.positive / n},
-                                {"negative", sum_.negative / n},
+                                {"loss", sum.loss / n},
+                                {"positive", sum.positive / n},
+                                {"negative", sum.negative / n},
                                 {"lr", last_.lr},
-                                {"grad_norm", sum_.grad_norm / n},
+                                {"grad_norm", sum.grad_norm / n},
                                 {"hit_ratio", hits.hit},
                                 {"reciprocity_ratio", hits.reciprocity},
                                 {"reciprocity_hit_ratio", hits.reciprocity_hit},
                                 {"alike", hits.alike},
-                                {"data_seconds", sum_.data_seconds / n},
-                                {"step_seconds", sum_.step_seconds / n}});
-    show(true);
-    (lines_++ ? now_ : first_) = {sum_.loss / n, hits.hit};
-    seconds_ += sum_.step_seconds;
-    sum_ = {};
-    count_ = 0;
+                                {"data_seconds", sum.data_seconds / n},
+                                {"step_seconds", sum.step_seconds / n}});
   }
   /// Seconds of all steps.
   double seconds() const { return seconds_; }
@@ -328,6 +332,16 @@ int train(Arguments& a) {
     }
     log.draw();
   };
+  // What is written as the run goes; without it, the run can go on.
+  const auto kept = [&](const std::function<void()>& write) {
+    try {
+      write();
+    } catch (const Error& e) {
+      if (e.id() != ErrorId::io || a.on_disk_full == "stop") throw;
+      std::fprintf(stderr, "train: step %lld: %s; the run goes on\n",
+                   static_cast<long long>(trainer.iteration()), one_line(e.what()).c_str());
+    }
+  };
   Progress progress(o);
   while (!trainer.done() && !interrupted) {
     const StepReport r = trainer.step();
@@ -335,9 +349,10 @@ int train(Arguments& a) {
     progress.show(false);
     name_broken();
     if (r.iteration % o.log_every == 0 || trainer.done())
-      progress.flush(log, trainer.evaluate(watched));
-    if (r.iteration % o.val_every == 0 || trainer.done()) validate();
-    if (r.iteration % o.checkpoint_every == 0 && !trainer.done()) trainer.save(a.out);
+      kept([&] { progress.flush(log, trainer.evaluate(watched)); });
+    if (r.iteration % o.val_every == 0 || trainer.done()) kept(validate);
+    if (r.iteration % o.checkpoint_every == 0 && !trainer.done())
+      kept([&] { trainer.save(a.out); });
   }
   trainer.save(a.out);
   if (interrupted)

@@ -79,8 +79,11 @@ void RunLog::write(int64_t iteration, const std::vector<std::pair<std::string, d
   out_ << j.dump() << std::endl;
   lines_.push_back({iteration, values});
   add_event(lines_.back());
-  require(out_.good() && events_.good(), ErrorId::io, "train", "cannot write the log in ", folder_,
-          ": ", std::strerror(errno));
+  const bool written = out_.good() && events_.good();
+  out_.clear();  // the next line may fit again
+  events_.clear();
+  require(written, ErrorId::io, "train", "cannot write the log in ", folder_, ": ",
+          std::strerror(errno));
 }
 
 void RunLog::draw() const {

@@ -300,3 +300,17 @@ TEST_CASE("a full disk ends the run in one line; the checkpoint before stays who
   CHECK(p.file("run/weights.safetensors") == weights);
   CHECK(files_ending(p.folder / "run", ".tmp").empty());
 }
+
+TEST_CASE("with --on-disk-full continue a run goes on, and saves when there is room again") {
+  Place p;
+  REQUIRE(p.fresh("run", "--iterations 2").code == 0);
+  const std::string a = p.file("run/checkpoint-a.safetensors");
+  const std::string line = "--resume --out run --iterations 6 --checkpoint-every 1";
+  const Finished r = p.train(line + " --on-disk-full continue", "ulimit -f 2000;");
+  CHECK(r.code == 1);  // the last one cannot be put off
+  CHECK(has(r.err, "step 3: "));
+  CHECK(has(r.err, "; the run goes on"));
+  CHECK(has(r.err, "step 5: "));
+  CHECK(p.file("run/checkpoint-a.safetensors") == a);
+  CHECK(p.train(line).code == 0);
+}
