@@ -13,6 +13,7 @@
 #include "bin/program.h"
 #include "nn/pth.h"
 #include "tensor/file.h"
+#include "ucn/memory_limit.h"
 #include "ucn/reference_checkpoint.h"
 #include "ucn/run_folder.h"
 #include "ucn/run_log.h"
@@ -30,6 +31,8 @@ struct Arguments {
   std::string on_disk_full = "stop";
   std::string out, preset, config, checkpoint;  ///< checkpoint: one of Open-UCN's, to go on from
   Machine machine;
+  double limit_memory = 0;
+  bool memory = false;
   bool color = false, running_statistics = false, resume = false;
   TrainOptions train;
 };
@@ -60,6 +63,9 @@ void add_options(CLI::App& app, Arguments& a) {
   t.precision = "auto";
   app.add_option("--precision", t.precision, "fp32, tf32 or bf16; auto: tf32 on a GPU, else fp32");
   app.add_option("--loader-threads", t.loader_threads, "make pairs ahead; 0: none");
+  app.add_option("--limit-memory", a.limit_memory, "MB of a step (not of photos); 0: no limit")
+      ->check(not_negative());
+  app.add_flag("--memory", a.memory, "print what each layer takes of it");
   app.add_flag("--recompute", t.recompute, "activations, in the backward pass: less memory");
   app.add_flag("--anomaly", t.anomaly, "check every value for NaN (slow)");
 
@@ -272,6 +278,16 @@ int train(Arguments& a) {
           std::fprintf(stderr, "train: skipped %s (%zu so far)\n", one_line(broken.message).c_str(),
                        named.size());
   };
+
+  if (a.limit_memory > 0) {
+    const TrainOptions asked = o;
+    o = fit_memory(o, source, device, int64_t(a.limit_memory * 1e6));
+    if (o.batch != asked.batch || o.recompute != asked.recompute)
+      std::printf("To stay within %g MB: %lld passes of %lld pairs a step%s.\n", a.limit_memory,
+                  static_cast<long long>(o.iter_size), static_cast<long long>(o.batch),
+                  o.recompute ? ", activations recomputed" : "");
+  }
+  if (a.memory) std::fputs(to_text(memory_of_step(o, source, device)).c_str(), stdout);
 
   const RunFolder folder(a.out);
   Trainer trainer(o, source, device);

@@ -166,9 +166,12 @@ TEST_CASE("settings come from a preset, a file and the flags, in that order; fla
   CHECK(j["weight_decay"] == 0.5);
   CHECK(j["lr"] == 0.03);
   CHECK(j["log_every"] == 2);
-  for (const char* line : {"--resume --preset reference", "--resume --init x", "--init x --model y",
+  for (const char* line : {"--limit-memory 1 --out new --crop 32", "--limit-memory -1 --out new",
+                           "--resume --preset reference", "--resume --init x", "--init x --model y",
                            "--resume --config c.json", "--preset mine"})
-    CHECK(p.train("--images photos --out run " + std::string(line)).failed_in_one_line(2));
+    CHECK(p.train("--images photos " + std::string(line) + (has(line, "--out") ? "" : " --out run"))
+              .failed_in_one_line(2));
+  CHECK(!p.exists("new"));
   CHECK(has(p.train("--out run --resume --init x").err,
             "contradict each other: the run has weights"));
 }
