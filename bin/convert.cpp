@@ -15,13 +15,12 @@ struct Arguments {
   bool half = false, all = false;
 };
 
-void describe(const nn::TensorFile& file, const std::string& path) {
+void describe(const nn::TensorFile& file, const std::string& path, bool all) {
   int64_t numbers = 0;
   for (const auto& t : file.tensors) numbers += t.tensor.numel();
   std::printf("%s: ", path.c_str());
-  const auto model = file.metadata.find("model");
-  if (model != file.metadata.end())
-    std::printf("%s, %s inputs, %s outputs; ", model->second.c_str(),
+  if (!all)
+    std::printf("%s, %s inputs, %s outputs; ", file.metadata.at("model").c_str(),
                 file.metadata.at("inputs").c_str(), file.metadata.at("outputs").c_str());
   std::printf("%zu tensors of %lld numbers\n", file.tensors.size(), (long long)numbers);
 }
@@ -41,7 +40,7 @@ int convert(const Arguments& a) {
   if (a.half)
     for (auto& t : file.tensors)
       if (t.tensor.dtype() == DType::f32) t.tensor = t.tensor.to(DType::f16);
-  describe(file, a.in);
+  describe(file, a.in, a.all);
   if (to_pth)
     nn::save_pth(a.out, a.all ? file : to_reference(file, a.in));
   else

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -33,6 +34,7 @@ struct Arguments {
   Machine machine;
   double limit_memory = 0;
   bool memory = false;
+  std::optional<TrainOptions> own;  ///< the settings of the run that is continued
   bool color = false, running_statistics = false, resume = false;
   TrainOptions train;
 };
@@ -236,7 +238,6 @@ std::string text_of(const std::string& path) {
 /// --preset, of the checkpoint that is taken up, of --config, each over the ones before.
 TrainOptions settings_below(const Arguments& a) {
   TrainOptions o;
-  o.precision = "auto";
   const std::string own = a.out + "/config.json";
   std::error_code ignored;
   if (a.resume && a.checkpoint.empty() && std::filesystem::exists(own, ignored))
@@ -244,12 +245,13 @@ TrainOptions settings_below(const Arguments& a) {
   if (!a.preset.empty()) o = preset(a.preset);
   if (!a.checkpoint.empty())
     o = settings_of(nn::load_pth(a.checkpoint), a.checkpoint, preset("reference"));
-  if (!a.config.empty()) o = train_options_from_json(text_of(a.config), a.config, o);
-  if (!a.train.init.empty()) {
-    const ResUNetConfig network = config_from(read_weights(a.train.init).metadata, a.train.init);
-    o.model = network;
-  }
   o.precision = "auto";
+  if (!a.config.empty()) o = train_options_from_json(text_of(a.config), a.config, o);
+  if (const std::string init = a.train.init.empty() ? o.init : a.train.init; !init.empty()) {
+    const double momentum = o.model.bn_momentum;
+    o.model = config_from(read_weights(init).metadata, init);
+    o.model.bn_momentum = momentum;
+  }
   return o;
 }
 
@@ -279,7 +281,11 @@ int train(Arguments& a) {
                        named.size());
   };
 
-  if (a.limit_memory > 0) {
+  if (a.limit_memory > 0 && a.own) {  // as it was found to fit when the run began
+    o.batch = a.own->batch;
+    o.iter_size = a.own->iter_size;
+    o.recompute = a.own->recompute;
+  } else if (a.limit_memory > 0) {
     const TrainOptions asked = o;
     o = fit_memory(o, source, device, int64_t(a.limit_memory * 1e6));
     if (o.batch != asked.batch || o.recompute != asked.recompute)
@@ -309,6 +315,7 @@ int train(Arguments& a) {
   }
   if (!begun && !o.init.empty()) trainer.begin_with(o.init);
   write_file_atomically(a.out + "/config.json", to_json(o), "train");
+  if (!a.checkpoint.empty()) trainer.save(a.out);  // from now on it is a run of ours
   RunLog log(a.out, trainer.iteration());
   std::printf("%s, %lld parameters, %lld outputs; %s; on %s.\n", o.model.model.c_str(),
               static_cast<long long>(trainer.network().parameter_count()),
@@ -405,6 +412,10 @@ int main(int argc, char** argv) {
         a.resume = app.count("--resume") > 0;
         refuse_contradictions(app);
         a.train = settings_below(a);
+        std::error_code ignored;
+        if (a.resume && a.checkpoint.empty() &&
+            std::filesystem::exists(a.out + "/config.json", ignored))
+          a.own = a.train;
         a.color = a.train.model.inputs == 3;
         a.running_statistics = !a.train.model.image_statistics;
         app.parse(argc, argv);  // once more, over these

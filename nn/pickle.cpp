@@ -12,12 +12,6 @@ namespace cairn::nn {
 
 using Value = PickleValue;
 
-const Value* Value::find(std::string_view key) const {
-  for (const auto& [k, value] : entries)
-    if (k->is_text(key)) return value;
-  return state && state->kind == dictionary ? state->find(key) : nullptr;
-}
-
 namespace {
 
 /// The machine that a pickle is a program for: a stack of values, a memo, marks on the stack.
@@ -75,6 +69,7 @@ class Machine {
   }
 
   Value* make(Value value) {
+    check(values_.size() < 1 << 20, "it has too many values");
     values_.push_back(std::move(value));
     return &values_.back();
   }

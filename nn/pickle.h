@@ -33,15 +33,14 @@ struct PickleValue {
   std::vector<std::pair<const PickleValue*, const PickleValue*>> entries = {};
   const PickleValue* state = nullptr;  ///< of an object made by a call
 
-  /// The entry of that key, its own or the state's, or null.
-  const PickleValue* find(std::string_view key) const;
   bool is_text(std::string_view what) const { return kind == text && string == what; }
 };
 
 class Pickle {
  public:
-  /// Reads the pickle at the front of `bytes`, protocols 0 to 5. Throws ErrorId::format, naming
-  /// `origin` and the byte, for what is damaged or of no use in a file of weights.
+  /// Reads the pickle at the front of `bytes`, protocols 2 to 5 (and of 0 and 1 what needs no
+  /// unescaping). Throws ErrorId::format, naming `origin` and the byte, for what is damaged or of
+  /// no use in a file of weights.
   Pickle(std::span<const uint8_t> bytes, const std::string& origin);
   const PickleValue& root() const { return *root_; }
   const std::deque<PickleValue>& values() const { return values_; }

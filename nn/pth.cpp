@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "nn/pickle.h"
 #include "tensor/file.h"
@@ -48,12 +49,11 @@ class Reader {
   void read(const Value& value) { walk(value, "", 0); }
   TensorFile result;
 
-  /// The storage that a reference means: its key, its kind, how many elements it has and, in the
-  /// older form, where in it a view begins.
+  /// The storage that a reference means: its key, its kind and, in the older form, where in it a
+  /// view begins.
   struct Storage {
     std::string key;
     const StorageKind* kind;
-    int64_t count;
     int64_t first = 0;
   };
   Storage storage(const Value& reference) const {
@@ -67,7 +67,7 @@ class Reader {
       return name == cat("torch.", k.name) || name == cat("torch.storage.", k.name);
     });
     if (kind == std::end(storage_kinds)) fail(cat("a tensor is of the kind ", name));
-    Storage s{id.items[2]->string, kind, integer(*id.items[4])};
+    Storage s{id.items[2]->string, kind};
     if (id.items.size() > 5 && id.items[5]->kind == Value::sequence &&
         id.items[5]->items.size() == 3)
       s.first = integer(*id.items[5]->items[1]);
@@ -102,26 +102,23 @@ class Reader {
     const auto found = storages.find(from.key);
     if (found == storages.end()) fail(cat("the storage '", from.key, "' is missing"));
     const int64_t item = from.kind->item_size, held = int64_t(found->second.size()) / item;
-    // The last element that any index means.
-    int64_t count = 1, last = offset;
+    // How many elements, and the last that any index means; neither is let overflow.
+    int64_t count = 1, last = offset < 0 ? held : std::min(offset, held);
     for (size_t i = 0; i < sizes.size(); ++i) {
       if (sizes[i] < 0 || strides[i] < 0) fail("a tensor has a negative size or stride");
       count = sizes[i] == 0 || count == 0 ? 0
               : count > left_ / sizes[i]  ? left_ + 1
                                           : count * sizes[i];
-      if (sizes[i] > 1 && strides[i] > held / (sizes[i] - 1))
-        last = held;  // at least
-      else
-        last += (sizes[i] - 1) * strides[i];
-      last = std::min(last, held);
+      if (sizes[i] <= 1) continue;
+      last = strides[i] > held / (sizes[i] - 1)
+                 ? held
+                 : std::min(held, last + (sizes[i] - 1) * strides[i]);
     }
-    if (offset < 0 || from.first > held || (count > 0 && last + from.first >= held))
+    if (count > 0 && (from.first > held || last + from.first >= held))
       fail(cat("a tensor reaches beyond its storage '", from.key, "'"));
-    const int64_t bytes = count > left_ ? count : count * item_size(from.kind->type);
-    if (bytes > left_) fail("its tensors would take far more memory than the file holds");
-    left_ -= bytes;
+    take(count > left_ ? count : count * item_size(from.kind->type));
     Tensor t = Tensor::empty(Shape(std::span<const int64_t>(sizes)), from.kind->type);
-    const uint8_t* data = found->second.data() + (from.first + (count ? offset : 0)) * item;
+    const uint8_t* data = found->second.data() + (count ? (from.first + offset) * item : 0);
     auto* out = static_cast<uint8_t*>(t.raw());
     const int64_t step = item_size(from.kind->type);
     std::vector<int64_t> index(sizes.size());
@@ -144,11 +141,14 @@ class Reader {
 
   void walk(const Value& v, const std::string& path, int depth) {
     if (depth > 32) fail("it is nested too deeply");
-    if (--visits_ < 0) fail("it has too many parts");
+    if (--visits_ < 0 || path.size() > 4096) fail("it has too many parts");
     const auto below = [&](const std::string& key) {
       return path.empty() ? key : path + "." + key;
     };
-    const auto said = [&](const std::string& text) { result.metadata[path] = text; };
+    const auto said = [&](const std::string& text) {
+      take(int64_t(path.size() + text.size()));
+      result.metadata[path] = text;
+    };
     switch (v.kind) {
       case Value::none:
       case Value::name:
@@ -176,6 +176,8 @@ class Reader {
     const auto& arguments = v.items[0]->items;
     if (v.string == "torch._utils._rebuild_tensor" ||
         v.string == "torch._utils._rebuild_tensor_v2") {
+      if (!names_.insert(path).second) fail(cat("it has two tensors at ", path));
+      take(int64_t(path.size()));
       result.tensors.push_back({path, tensor(arguments)});
     } else if (v.string == "torch._utils._rebuild_parameter" && !arguments.empty()) {
       walk(*arguments[0], path, depth + 1);
@@ -228,12 +230,16 @@ class Reader {
     return "";
   }
 
-  const std::string& origin_;
-  int64_t left_;  // bytes that tensors may still take
-  int visits_ = 1 << 20;
-};
+  void take(int64_t bytes) {
+    if (bytes > left_) fail("its content would take far more memory than the file");
+    left_ -= bytes;
+  }
 
-Bytes bytes_of(const ZipEntry& entry) { return entry.bytes; }
+  const std::string& origin_;
+  int64_t left_;  // bytes that tensors and texts may still take
+  int visits_ = 1 << 20;
+  std::set<std::string> names_;
+};
 
 TensorFile parse_archive(Bytes bytes, const std::string& origin) {
   Reader reader(origin, int64_t(bytes.size()));
@@ -242,7 +248,7 @@ TensorFile parse_archive(Bytes bytes, const std::string& origin) {
   const ZipEntry* tree = nullptr;
   for (const ZipEntry& e : entries) {
     if (e.name.ends_with("/data.pkl") || e.name == "data.pkl") tree = &e;
-    if (e.name.ends_with("/byteorder") && std::ranges::equal(bytes_of(e), std::string_view("big")))
+    if (e.name.ends_with("/byteorder") && std::ranges::equal(e.bytes, std::string_view("big")))
       reader.fail("its numbers are big-endian");
     const size_t data = e.name.find("/data/");
     if (data != std::string::npos) reader.storages[e.name.substr(data + 6)] = e.bytes;

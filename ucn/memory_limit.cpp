@@ -21,6 +21,10 @@ StepMemory memory_of_step(const TrainOptions& options, const PairSource& source,
   o.iterations = std::max<int64_t>(o.iterations, 2);
   o.mining_warmup = 0;  // as it will be later
   o.loader_threads = 0;
+  {  // the photos of both steps, so that they are not counted
+    Loader loader(source, o.seed, 0, 0);
+    for (int64_t k = 0; k < 2 * o.batch * o.iter_size; ++k) loader.next();
+  }
   const int64_t before = memory_stats(device).live;
   Trainer trainer(o, source, device);
   trainer.step();  // makes what the optimiser keeps

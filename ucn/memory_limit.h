@@ -20,15 +20,16 @@ struct StepMemory {
   std::vector<LayerMemory> layers;  ///< in the order of their first operation; "": outside of all
 };
 
-/// Measured by a training of two steps, which is thrown away. Decoded photos (limit_cache) count
-/// only where they are read in the second.
+/// Measured by a training of two steps, which is thrown away. Decoded photos, which have a limit of
+/// their own (limit_cache), do not count.
 StepMemory memory_of_step(const TrainOptions& options, const PairSource& source, Device device);
 /// A table of it.
 std::string to_text(const StepMemory& memory);
 
 /// The first settings with which a step takes at most `bytes`: as they are, with activations
 /// recomputed, or with the batch split into passes that are added up (each is normalised by itself
-/// then), with and without. Throws ErrorId::usage, saying what would fit, when none does.
+/// then, and InfoNCE has negatives from it alone), with and without. Throws ErrorId::usage, saying
+/// what would fit, when none does.
 TrainOptions fit_memory(const TrainOptions& options, const PairSource& source, Device device,
                         int64_t bytes);
 

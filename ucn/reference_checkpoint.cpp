@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "tensor/error.h"
 #include "ucn/weights.h"
@@ -56,10 +57,12 @@ nn::TensorFile weights_of(const nn::TensorFile& pth, const std::string& origin) 
   // The state dict lies where conv1 and final lie side by side.
   const std::string first = "conv1.weight";
   std::optional<std::string> prefix;
-  for (const auto& t : pth.tensors) {
-    if (!t.name.ends_with(first)) continue;
-    const std::string before = t.name.substr(0, t.name.size() - first.size());
-    if (pth.find(before + "final.weight")) prefix = before;
+  std::set<std::string> names;
+  for (const auto& t : pth.tensors) names.insert(t.name);
+  for (const std::string& name : names) {
+    if (!name.ends_with(first)) continue;
+    const std::string before = name.substr(0, name.size() - first.size());
+    if (names.contains(before + "final.weight")) prefix = before;
   }
   require(prefix.has_value(), ErrorId::weights, "weights", origin,
           ": it holds no weights of a ResUNet");
@@ -89,14 +92,17 @@ nn::TensorFile to_reference(const nn::TensorFile& weights, const std::string& or
 ReferenceTraining training_of(const nn::TensorFile& pth, const std::vector<std::string>& parameters,
                               const std::string& origin) {
   ReferenceTraining t;
+  constexpr int64_t most = 1000000;
   const auto epoch = number<int64_t>(pth, "epoch");
-  require(epoch && *epoch >= 0, ErrorId::weights, "resume", origin,
+  require(epoch && *epoch >= 0 && *epoch <= most, ErrorId::weights, "resume", origin,
           ": it has no epoch, so it is no checkpoint of a training run");
   t.epoch = *epoch;
   for (size_t i = 0; i < parameters.size(); ++i)
     if (const Tensor* m = pth.find(cat("optimizer.state.", i, ".momentum_buffer")))
       t.momentum.emplace(parameters[i], *m);
   t.last_epoch = number<int64_t>(pth, "scheduler.last_epoch");
+  require(t.last_epoch.value_or(0) >= 0 && t.last_epoch.value_or(0) <= most, ErrorId::weights,
+          "resume", origin, ": its scheduler is at epoch ", t.last_epoch.value_or(0));
   return t;
 }
 
@@ -105,6 +111,7 @@ TrainOptions settings_of(const nn::TensorFile& pth, const std::string& origin, T
   o.model.model = recognised.model;
   o.model.inputs = recognised.inputs;
   o.model.outputs = recognised.outputs;
+  o.model.normalize = recognised.normalize;
   const std::pair<const char*, double*> numbers[] = {
       {"config.bn_momentum", &o.model.bn_momentum},
       {"config.pos_thresh", &o.loss.pos_thresh},

@@ -28,7 +28,6 @@ struct ReferenceTraining {
   int64_t epoch = 0;
   /// The momentum buffer of each parameter that has one, by the parameter's name.
   std::map<std::string, Tensor> momentum;
-  std::optional<double> lr, gamma;    ///< ExponentialLR's first rate and its factor per epoch
   std::optional<int64_t> last_epoch;  ///< of the scheduler
 };
 /// parameters: the names of the network's, in order. Throws ErrorId::weights.

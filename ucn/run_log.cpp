@@ -42,27 +42,33 @@ double value_of(const LogLine& line, const char* key) {
 }  // namespace
 
 RunLog::RunLog(const std::string& folder, int64_t iteration) : folder_(folder) {
-  const std::string path = folder + "/log.jsonl", events = folder + "/events.out.tfevents.cairn";
-  std::string kept;
-  if (std::ifstream before(path); before)
+  if (std::ifstream before(folder + "/log.jsonl"); before)
     for (std::string line; std::getline(before, line);) {
       const auto j = nlohmann::json::parse(line, nullptr, false);  // the last may be cut off
       if (!j.is_object() || !j.contains("iteration") || !j["iteration"].is_number_integer() ||
           j["iteration"].get<int64_t>() > iteration)
         continue;
-      kept += line + "\n";
       LogLine said{j["iteration"].get<int64_t>(), {}};
       for (const auto& [key, value] : j.items())
         if (key != "iteration" && value.is_number())
           said.values.emplace_back(key, value.get<double>());
       lines_.push_back(std::move(said));
+      text_ += line + "\n";
     }
-  write_file_atomically(path, kept, "train");
-  out_ = opened(path);
+  rewrite();
+}
+
+void RunLog::rewrite() {
+  const std::string path = folder_ + "/log.jsonl", events = folder_ + "/events.out.tfevents.cairn";
+  out_ = {};
+  events_ = {};
+  write_file_atomically(path, text_, "train");
   write_file_atomically(events, event_file_header(lines_.empty() ? 0 : value_of(lines_[0], "time")),
                         "train");
+  out_ = opened(path);
   events_ = opened(events);
   for (const LogLine& line : lines_) add_event(line);
+  whole_ = true;
 }
 
 void RunLog::add_event(const LogLine& line) {
@@ -76,13 +82,14 @@ void RunLog::add_event(const LogLine& line) {
 void RunLog::write(int64_t iteration, const std::vector<std::pair<std::string, double>>& values) {
   nlohmann::ordered_json j = {{"iteration", iteration}};
   for (const auto& [key, value] : values) j[key] = value;
-  out_ << j.dump() << std::endl;
+  const std::string line = j.dump() + "\n";
+  text_ += line;
   lines_.push_back({iteration, values});
+  if (!whole_) return rewrite();
+  out_ << line << std::flush;
   add_event(lines_.back());
-  const bool written = out_.good() && events_.good();
-  out_.clear();  // the next line may fit again
-  events_.clear();
-  require(written, ErrorId::io, "train", "cannot write the log in ", folder_, ": ",
+  whole_ = out_.good() && events_.good();
+  require(whole_, ErrorId::io, "train", "cannot write the log in ", folder_, ": ",
           std::strerror(errno));
 }
 

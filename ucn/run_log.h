@@ -25,10 +25,14 @@ class RunLog {
 
  private:
   void add_event(const LogLine& line);
+  /// Both files anew, from memory.
+  void rewrite();
 
   std::string folder_;
   std::ofstream out_, events_;
   std::vector<LogLine> lines_;
+  std::string text_;    ///< of log.jsonl
+  bool whole_ = false;  ///< the files have all that they should
 };
 
 }  // namespace cairn::ucn

@@ -47,6 +47,7 @@ void each_setting(Options& o, F&& f) {
   f("model", o.model.model, any, decides);
   f("inputs", o.model.inputs, photo_channels, decides);
   f("outputs", o.model.outputs, channels, decides);
+  f("normalize", o.model.normalize, any, decides);
   f("bn_momentum", o.model.bn_momentum, fraction, decides);
   f("image_statistics", o.model.image_statistics, any, decides);
   f("loss", o.loss_name, any, decides);
@@ -169,6 +170,14 @@ std::string difference(const TrainOptions& before, const TrainOptions& now) {
     const json was = old_settings[key], is = value;
     if (same && text.empty() && was != is) text = cat(key, ": ", was.dump(), ", not ", is.dump());
   });
+  // Depth maps may have moved, but not appeared.
+  const auto has_depths = [](const TrainOptions& o, size_t i) {
+    return i < o.depths.size() && o.depths[i] != "-";
+  };
+  for (size_t i = 0; text.empty() && i < now.colmap.size(); ++i)
+    if (has_depths(before, i) != has_depths(now, i))
+      text = cat("depths of reconstruction ", i + 1, has_depths(now, i) ? ": none" : "", ", not ",
+                 has_depths(now, i) ? "these" : "none");
   return text;
 }
 

@@ -99,11 +99,16 @@ Trainer::Trainer(const TrainOptions& options, const PairSource& source, Device d
   restart_average();
 }
 
+std::vector<nn::NamedTensor> Trainer::averageable() const {
+  std::vector<nn::NamedTensor> state = network_->state();
+  std::erase_if(state, [](const nn::NamedTensor& t) { return t.tensor.dtype() == DType::i64; });
+  return state;
+}
+
 void Trainer::restart_average() {
   averaged_.clear();
   if (options_.ema > 0)
-    for (const auto& [name, var] : network_->parameters())
-      averaged_.push_back({name, var.value().clone()});
+    for (const auto& [name, tensor] : averageable()) averaged_.push_back({name, tensor.clone()});
 }
 
 double Trainer::learning_rate() const {
@@ -247,35 +252,31 @@ StepReport Trainer::step() {
   return report;
 }
 
-/// The average follows the parameters more closely at first, when they move fast.
+/// The average follows the network more closely at first, when it moves fast.
 void Trainer::average() {
   const double done = double(iteration_);
   const double kept = std::min(options_.ema, (1 + done) / (10 + done));
-  size_t i = 0;
-  for (const auto& [name, var] : network_->parameters()) {
-    Tensor& mean = averaged_[i++].tensor;
-    mean.assign_(
-        kernels::add(kernels::affine(mean, kept, 0), kernels::affine(var.value(), 1 - kept, 0)));
+  const auto state = averageable();
+  for (size_t i = 0; i < averaged_.size(); ++i) {
+    Tensor& mean = averaged_[i].tensor;
+    mean.assign_(kernels::add(kernels::affine(mean, kept, 0),
+                              kernels::affine(state[i].tensor, 1 - kept, 0)));
   }
 }
 
-/// Exchanges the parameters and their averages.
 void Trainer::swap_averaged() {
-  size_t i = 0;
-  if (averaged_.empty()) return;
-  for (auto& [name, var] : network_->parameters()) {
-    Tensor& mean = averaged_[i++].tensor;
-    Tensor now = var.value();
-    const Tensor kept = now.clone();
-    now.assign_(mean);
-    mean.assign_(kept);
+  auto state = averaged_.empty() ? averaged_ : averageable();
+  for (size_t i = 0; i < averaged_.size(); ++i) {
+    const Tensor kept = state[i].tensor.clone();
+    state[i].tensor.assign_(averaged_[i].tensor);
+    averaged_[i].tensor.assign_(kept);
   }
 }
 
 Evaluation Trainer::evaluate(std::span<const Pair> pairs) {
   NoGrad no_grad;
   network_->eval();
-  swap_averaged();
+  const Averaged averaged(*this);
   const auto features = [&](const Tensor& image) {
     const Tensor one = image.reshape({1, image.dim(0), image.dim(1), image.dim(2)});
     const Tensor f = (*network_)(one.to(device_)).value();
@@ -292,7 +293,6 @@ Evaluation Trainer::evaluate(std::span<const Pair> pairs) {
     mean.reciprocity += r.reciprocity / double(pairs.size());
     mean.reciprocity_hit += r.reciprocity_hit / double(pairs.size());
   }
-  swap_averaged();
   network_->train();
   return mean;
 }
@@ -301,15 +301,14 @@ void Trainer::save_network(const std::string& path, const Metadata& more) {
   Metadata metadata{
       {"iterations", std::to_string(iteration_)}, {"recipe", to_json(options_)}, {"data", data_}};
   metadata.insert(more.begin(), more.end());
-  swap_averaged();
+  const Averaged averaged(*this);
   save_weights(path, *network_, metadata);
-  swap_averaged();
 }
 
 void Trainer::keep_best(const std::string& folder, const HitRatios& validation) {
   if (!(validation.hit > best_hit_ratio_)) return;
-  best_hit_ratio_ = validation.hit;
   save_network(folder + "/best.safetensors", {{"hit_ratio", cat(validation.hit)}});
+  best_hit_ratio_ = validation.hit;
 }
 
 void Trainer::save(const std::string& folder) {

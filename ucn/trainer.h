@@ -85,8 +85,15 @@ class Trainer {
   Batch make_batch(int64_t step);
   void fetch_ahead();
   std::vector<LossTerms> accumulate(const Batch& batch);
+  std::vector<nn::NamedTensor> averageable() const;
   void restart_average();
   void average();
+  /// While it lives, the network has the averaged state, if there is one.
+  struct Averaged {
+    explicit Averaged(Trainer& t) : trainer(t) { trainer.swap_averaged(); }
+    ~Averaged() { trainer.swap_averaged(); }
+    Trainer& trainer;
+  };
   void swap_averaged();
   void save_network(const std::string& path, const Metadata& more);
   double learning_rate() const;
@@ -95,7 +102,7 @@ class Trainer {
   TrainOptions options_;
   std::unique_ptr<ResUNet> network_;
   std::unique_ptr<nn::Optimizer> optimizer_;
-  /// Exponential moving averages of the parameters, by their order; empty without --ema.
+  /// Exponential moving averages of the network's floating-point state; empty without --ema.
   std::vector<nn::NamedTensor> averaged_;
   double best_hit_ratio_ = -1;
   const PairSource& source_;

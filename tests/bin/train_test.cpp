@@ -316,4 +316,9 @@ TEST_CASE("with --on-disk-full continue a run goes on, and saves when there is r
   CHECK(has(r.err, "step 5: "));
   CHECK(p.file("run/checkpoint-a.safetensors") == a);
   CHECK(p.train(line).code == 0);
+  std::istringstream log(p.file("run/log.jsonl"));
+  int64_t iteration = 0;
+  for (std::string text; std::getline(log, text);)
+    CHECK(nlohmann::json::parse(text).at("iteration") == (iteration += 2));
+  CHECK(iteration == 6);
 }

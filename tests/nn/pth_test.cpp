@@ -12,6 +12,7 @@
 #include "tests/folder.h"
 
 using namespace cairn;
+using namespace std::string_literals;
 using nn::TensorFile;
 
 namespace {
@@ -86,11 +87,11 @@ TEST_CASE("calls are kept, not made, and objects of unknown classes are read aro
   const std::string evil = "(dVx\ncposix\nsystem\n(Vtouch executed\ntRsVn\nI3\ns.";
   const auto bytes = bytes_of(evil);
   const nn::Pickle pickle(bytes, "p");
-  const auto* x = pickle.root().find("x");
-  REQUIRE(x);
-  CHECK(x->kind == nn::PickleValue::call);
-  CHECK(x->string == "posix.system");
-  CHECK(pickle.root().find("n")->number == 3);
+  const auto& entries = pickle.root().entries;
+  REQUIRE(entries.size() == 2);
+  CHECK(entries[0].second->kind == nn::PickleValue::call);
+  CHECK(entries[0].second->string == "posix.system");
+  CHECK(entries[1].second->number == 3);
   CHECK(pickle.size() == evil.size());
   CHECK(!std::filesystem::exists("executed"));
 }
@@ -127,6 +128,10 @@ TEST_CASE("a tensor that asks for what is not there is refused") {
   CHECK(has(refused(tensor("0", "3", "2")), "reaches beyond"));
   CHECK(has(refused(tensor("0", "2", "1152921504606846976")), "reaches beyond"));
   CHECK(has(refused(tensor("-1", "2", "1")), "reaches beyond"));
+  const char* huge = "9223372036854775807";
+  CHECK(has(refused(tensor(huge, "2", "1")), "reaches beyond"));
+  CHECK(has(refused(tensor(huge, "1", huge)), "reaches beyond"));
+  CHECK(archive(tensor("0", "0 0", cat(huge, " ", huge))).tensors.size() == 1);
   CHECK(has(refused(tensor("0", "-2", "1")), "negative size"));
   CHECK(has(refused(tensor("0", "2", "1 1")), "more sizes than strides"));
   CHECK(has(refused(tensor("0", "1073741824 1073741824", "0 0")), "far more memory"));
@@ -141,6 +146,17 @@ TEST_CASE("a tensor that asks for what is not there is refused") {
     laughs += cat("lp", level, "\n0");
   }
   CHECK(has(refused(laughs + "g12\n."), "too many parts"));
+  // A long text under a long key, a thousand times; and two tensors of one name.
+  std::string long_one(100000, 'k');
+  std::string many = cat("(dV", long_one, "\n(");
+  for (int i = 0; i < 3000; ++i) many += i ? "h\0"s : cat("V", long_one, "\nq\0"s);
+  CHECK(has(refused(many + "ls."), "too many parts"));
+  many.replace(3, 100000, "k");
+  CHECK(has(refused(many + "ls."), "far more memory"));
+  const std::string one = tensor("0", "4", "1");
+  const std::string twice = one.substr(0, one.size() - 1);
+  CHECK(has(refused("(dVk\n" + twice + "sVk\n" + twice + "s."), "two tensors at k"));
+  CHECK(has(refusal(std::string(2000000, 'N')), "too many values"));
   CHECK(has(refused("(lp0\ng0\na."), "nested too deeply"));  // a list within itself
 }
 

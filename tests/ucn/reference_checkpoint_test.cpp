@@ -50,6 +50,14 @@ TEST_CASE("weights go to a .pth file and back, bit for bit") {
   const auto pth = nn::load_pth(folder / "a.pth");
   CHECK(pth.metadata.at("config.model") == "ResUNetBN2F");
   CHECK(pth.metadata.at("config.model_n_out") == "8");
+  auto config = pth;
+  config.metadata["scheduler.base_lrs.0"] = "0.25";
+  config.metadata["config.sgd_momentum"] = "0.5";
+  const TrainOptions settings = settings_of(config, "a", preset("reference"));
+  CHECK(settings.lr == 0.25);
+  CHECK(settings.momentum == 0.5);
+  CHECK(settings.model.outputs == 8);
+  CHECK(!settings.model.normalize);
   const auto again = read_weights(folder / "a.pth");
   CHECK(again.metadata == weights.metadata);
   REQUIRE(again.tensors.size() == weights.tensors.size());
@@ -68,12 +76,17 @@ TEST_CASE("a training checkpoint's momentum goes to the parameters by their orde
                   {"scheduler.last_epoch", "6"}};
   const ReferenceTraining t = training_of(pth, {"a", "b", "c"}, "f");
   CHECK(t.epoch == 7);
-  CHECK(t.lr == 0.1);
-  CHECK(t.gamma == 0.99);
+  TrainOptions settings;
+  CHECK(error_of(ErrorId::weights, [&] { settings_of(pth, "f", settings); }) != "");  // no weights
   CHECK(t.last_epoch == 6);
   REQUIRE(t.momentum.size() == 2);
   CHECK(t.momentum.at("a").numel() == 2);
   CHECK(t.momentum.at("c").numel() == 3);
+  for (const char* bad : {"-1", "4611686018427387904"}) {
+    auto damaged = pth;
+    damaged.metadata["scheduler.last_epoch"] = bad;
+    CHECK(has(error_of(ErrorId::weights, [&] { training_of(damaged, {"a"}, "f"); }), "epoch"));
+  }
   pth.metadata["epoch"] = "seven";
   CHECK(has(error_of(ErrorId::weights, [&] { training_of(pth, {"a"}, "f"); }), "it has no epoch"));
 }

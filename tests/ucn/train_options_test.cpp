@@ -106,6 +106,16 @@ TEST_CASE("what decides the result may not change; how long, where and how often
   now.optimizer = "sgd";
   CHECK(difference(before, now) == "optimizer: \"adamw\", not \"sgd\"");
   now = before;
+  now.model.normalize = false;
+  CHECK(difference(before, now) == "normalize: true, not false");
+  now = before;
+  now.colmap = now.photos = {"a", "b"};
+  now.depths = {"-", "-"};
+  CHECK(difference(before, now) == "");
+  now.depths = {"-", "maps"};
+  CHECK(difference(before, now) == "depths of reconstruction 2: none, not these");
+  CHECK(difference(now, before) == "");  // of which nothing is said there
+  now = before;
   now.loss.floor_positions = true;
   CHECK(difference(before, now) == "floor_positions: false, not true");
 }

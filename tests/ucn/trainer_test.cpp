@@ -247,6 +247,10 @@ TEST_CASE("averaged weights are what is validated and saved, and are resumed bit
   const auto trained = first();
   t.save(folder.path);
   CHECK(first() == trained);  // which goes on from where it was
+  CHECK(full_error_of([&] { t.save(folder / "absent"); }).starts_with("io: "));
+  CHECK(full_error_of([&] { t.keep_best(folder / "absent", {.hit = 1}); }).starts_with("io: "));
+  CHECK(first() == trained);
+  CHECK(t.best_hit_ratio() < 0);
   const Weights w = load_weights(folder / "weights.safetensors");
   const auto saved = w.network->parameters()[0].var.value().to_vector();
   for (size_t i = 0; i < saved.size(); ++i) CHECK(std::fabs(saved[i] - expected[i]) <= 1e-6);
