@@ -1,7 +1,9 @@
 // convert: weight files from PyTorch's form to safetensors and back.
+#include <cmath>
+#include <filesystem>
+
 #include "bin/program.h"
 #include "nn/pth.h"
-#include "tensor/file.h"
 #include "ucn/reference_checkpoint.h"
 #include "ucn/weights.h"
 
@@ -29,17 +31,19 @@ int convert(const Arguments& a) {
   const bool to_pth = a.out.ends_with(".pth");
   require(to_pth || a.out.ends_with(".safetensors"), ErrorId::usage, "convert", "'", a.out,
           "' is neither a .safetensors nor a .pth file");
-  nn::TensorFile file;
-  if (a.all) {
-    const auto bytes = read_file(a.in, int64_t{1} << 36, "convert");
-    file = nn::is_pth(bytes) ? nn::parse_pth(bytes, a.in) : nn::parse_safetensors(bytes, a.in);
-  } else {
-    file = read_weights(a.in);
-    load_weights(a.in);  // so that it is known to fit
+  std::error_code ignored;
+  require(!std::filesystem::equivalent(a.in, a.out, ignored), ErrorId::usage, "convert",
+          "IN and OUT are the same file");
+  nn::TensorFile file = a.all ? nn::load_tensors(a.in) : read_weights(a.in);
+  require(!file.tensors.empty(), ErrorId::format, "convert", "'", a.in, "' holds no tensor");
+  if (!a.all) load_weights(file, a.in);  // so that it is known to fit
+  for (auto& t : file.tensors) {
+    if (!a.half || t.tensor.dtype() != DType::f32) continue;
+    for (const float v : t.tensor.span<float>())
+      require(!(std::fabs(v) >= 65520 && std::isfinite(v)), ErrorId::argument, "convert", t.name,
+              " has the value ", v, ", too large for 16 bits");
+    t.tensor = t.tensor.to(DType::f16);
   }
-  if (a.half)
-    for (auto& t : file.tensors)
-      if (t.tensor.dtype() == DType::f32) t.tensor = t.tensor.to(DType::f16);
   describe(file, a.in, a.all);
   if (to_pth)
     nn::save_pth(a.out, a.all ? file : to_reference(file, a.in));

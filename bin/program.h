@@ -131,11 +131,11 @@ inline double peak_resident_memory() {
   return 0;
 }
 
-/// File names may hold line breaks, messages may end in one.
+/// File names may hold line breaks and what steers a terminal, messages may end in one.
 inline std::string one_line(const std::string& text) {
   std::string line = text.substr(0, text.find_last_not_of("\n ") + 1);
   for (char& c : line)
-    if (c == '\n' || c == '\r') c = ' ';
+    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = ' ';
   return line;
 }
 

@@ -61,12 +61,13 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--log-every,--stat-freq", t.log_every, "steps between lines of the log");
   app.add_option("--on-disk-full", a.on_disk_full, "stop, or continue and try again later")
       ->check(CLI::IsMember({"stop", "continue"}));
-  a.machine.add_options(app, "Run");
+  app.option_defaults()->group("Machine");
+  a.machine.add_options(app, "Machine");
   t.precision = "auto";
   app.add_option("--precision", t.precision, "fp32, tf32 or bf16; auto: tf32 on a GPU, else fp32");
   app.add_option("--loader-threads", t.loader_threads, "make pairs ahead; 0: none");
   app.add_option("--limit-memory", a.limit_memory, "MB of a step (not of photos); 0: no limit")
-      ->check(not_negative());
+      ->check(number("from 0 to 1e9", [](double v) { return v >= 0 && v <= 1e9; }));
   app.add_flag("--memory", a.memory, "print what each layer takes of it");
   app.add_flag("--recompute", t.recompute, "activations, in the backward pass: less memory");
   app.add_flag("--anomaly", t.anomaly, "check every value for NaN (slow)");
@@ -266,9 +267,13 @@ int train(Arguments& a) {
           own_run ? cat("'", a.out, "' holds no run to continue; a new one needs --images")
                   : "--images, --colmap or --yfcc-raw is required");
   check(o);
-  if (!own_run && has_checkpoint(a.out))
+  std::error_code ignored;
+  const bool has_weights = std::filesystem::exists(a.out + "/weights.safetensors", ignored);
+  if (!own_run && (has_checkpoint(a.out) || has_weights))
     throw Error(ErrorId::usage, "train", cat("'", a.out, "' holds a training run"),
                 "continue it with --resume, or choose another --out");
+  require(!own_run || !has_weights || has_checkpoint(a.out), ErrorId::usage, "train", "'", a.out,
+          "' holds weights, but no checkpoint to continue from");
 
   const TrainingData data = open_training_data(o);
   const PairSource& source = *data.train;
@@ -412,6 +417,9 @@ int main(int argc, char** argv) {
         a.resume = app.count("--resume") > 0;
         refuse_contradictions(app);
         a.train = settings_below(a);
+        TrainOptions said = a.train;  // before flags lie over what is wrong in a file
+        if (said.precision == "auto") said.precision = "fp32";
+        check(said);
         std::error_code ignored;
         if (a.resume && a.checkpoint.empty() &&
             std::filesystem::exists(a.out + "/config.json", ignored))

@@ -184,6 +184,8 @@ class Reader {
     } else if (v.string == "numpy.core.multiarray.scalar" ||
                v.string == "numpy._core.multiarray.scalar") {
       if (arguments.size() == 2) said(numpy_scalar(*arguments[0], *arguments[1]));
+    } else if (v.string.starts_with("torch._utils._rebuild")) {
+      fail(cat(path, " is a tensor that is not read: ", v.string));
     } else {
       walk_entries(v, below, depth);  // of an unknown class: its attributes
       if (v.state) walk(*v.state, path, depth + 1);
@@ -306,7 +308,9 @@ bool is_pth(Bytes bytes) {
            std::equal(magic.begin(), magic.end(), bytes.begin(),
                       [](char a, uint8_t b) { return uint8_t(a) == b; });
   };
-  return begins("PK\3\4") || begins("\x80\2\x8a\n");
+  for (const char* magic : {"PK\3\4", "\x80\2\x8a\n", "\x80\3\x8a\n", "\x80\4\x95", "\x80\5\x95"})
+    if (begins(magic)) return true;
+  return false;
 }
 
 TensorFile parse_pth(Bytes bytes, const std::string& origin) {
@@ -316,6 +320,12 @@ TensorFile parse_pth(Bytes bytes, const std::string& origin) {
 
 TensorFile load_pth(const std::string& path) {
   return parse_pth(read_file(path, max_bytes, "pth"), path);
+}
+
+TensorFile load_tensors(const std::string& path) {
+  const auto bytes = read_file(path, max_bytes, "weights");
+  return is_pth(bytes) || path.ends_with(".pth") ? parse_pth(bytes, path)
+                                                 : parse_safetensors(bytes, path);
 }
 
 namespace {

@@ -18,6 +18,8 @@ bool is_pth(std::span<const uint8_t> bytes);
 /// ErrorId::io, and ErrorId::format when it is damaged, asks for more memory than its tensors can
 /// have, or is of a kind that is not read.
 TensorFile load_pth(const std::string& path);
+/// The same, or a safetensors file: as its first bytes, else its name says.
+TensorFile load_tensors(const std::string& path);
 TensorFile parse_pth(std::span<const uint8_t> bytes, const std::string& origin);
 
 /// Writes an archive that PyTorch (1.6 or later) loads, also with weights_only=True: a dictionary

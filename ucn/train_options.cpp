@@ -104,12 +104,15 @@ TrainOptions train_options_from_json(const std::string& text, const std::string&
     const auto it = j.find(key);
     if (it == j.end()) return;
     // Read back, it must be what was written: 1.9 is no number of pairs.
-    json same;
+    using Value = std::decay_t<decltype(value)>;
+    bool same = !std::is_unsigned_v<Value> || it->is_number_unsigned() || it->is_boolean();
     try {
-      same = value = it->get<std::decay_t<decltype(value)>>();
+      value = it->get<Value>();
+      same = same && json(value) == *it;
     } catch (const json::exception&) {
+      same = false;
     }
-    require(same == *it, ErrorId::format, "train", origin, ": ", key, " = ", it->dump(),
+    require(same, ErrorId::format, "train", origin, ": ", key, " = ", it->dump(),
             " is not a value for it");
     j.erase(key);
   });

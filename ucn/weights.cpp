@@ -59,18 +59,18 @@ void save_weights(const std::string& path, const ResUNet& network, const Metadat
 }
 
 nn::TensorFile read_weights(const std::string& path) {
-  const auto bytes = read_file(path, int64_t{1} << 36, "weights");
-  return nn::is_pth(bytes) ? weights_of(nn::parse_pth(bytes, path), path)
-                           : nn::parse_safetensors(bytes, path);
+  nn::TensorFile file = nn::load_tensors(path);
+  return file.metadata.contains("format") ? file : weights_of(file, path);
 }
 
-Weights load_weights(const std::string& path) {
-  nn::TensorFile file = read_weights(path);
+Weights load_weights(const nn::TensorFile& file, const std::string& origin) {
   Random unused(0);  // the initial values are overwritten
-  Weights w{std::make_unique<ResUNet>(config_from(file.metadata, path), unused), file.metadata};
-  nn::import_state(*w.network, file.tensors, path);
+  Weights w{std::make_unique<ResUNet>(config_from(file.metadata, origin), unused), file.metadata};
+  nn::import_state(*w.network, file.tensors, origin);
   w.network->eval();
   return w;
 }
+
+Weights load_weights(const std::string& path) { return load_weights(read_weights(path), path); }
 
 }  // namespace cairn::ucn

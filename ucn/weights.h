@@ -25,10 +25,11 @@ struct Weights {
   std::unique_ptr<ResUNet> network;  ///< in evaluation mode
   Metadata metadata;
 };
-/// The tensors and the metadata of a weight file: ours, or one of Open-UCN's (.pth), whose network
+/// The tensors and the metadata of a weight file: ours, or another (.pth or not), whose network
 /// is recognised from its shapes. Throws ErrorId::io, ErrorId::format, ErrorId::weights.
 nn::TensorFile read_weights(const std::string& path);
 /// Builds the network that such a file describes and fills it.
+Weights load_weights(const nn::TensorFile& file, const std::string& origin);
 Weights load_weights(const std::string& path);
 
 }  // namespace cairn::ucn

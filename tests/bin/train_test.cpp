@@ -224,6 +224,18 @@ TEST_CASE("a network that tells nothing apart, and a loss that has no gradient, 
   CHECK(has(dead.err, "every gradient is 0"));
 }
 
+TEST_CASE("weights without a checkpoint are neither trained over nor begun anew") {
+  Place p;
+  REQUIRE(p.fresh("run", "--iterations 2").code == 0);
+  std::filesystem::remove(p.folder / "run/checkpoint-a.safetensors");
+  const std::string weights = p.file("run/weights.safetensors");
+  const Finished r = p.train("--resume --out run");
+  CHECK(r.failed_in_one_line(2));
+  CHECK(has(r.err, "holds weights, but no checkpoint to continue from"));
+  CHECK(p.fresh("run", "--iterations 2").failed_in_one_line(2));
+  CHECK(p.file("run/weights.safetensors") == weights);
+}
+
 TEST_CASE("broken photos are named and counted, and the rest is trained on") {
   Place p;
   write_file_atomically(p.folder / "photos/empty.png", "");

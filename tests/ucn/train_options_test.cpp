@@ -42,6 +42,8 @@ TEST_CASE("absent settings have their defaults; unknown or wrong ones are refuse
         "format: train: c.json: lr = \"high\" is not a value for it");
   CHECK(full_error_of([] { read("{\"batch\": 1.9}"); }) ==
         "format: train: c.json: batch = 1.9 is not a value for it");
+  CHECK(has(full_error_of([] { read("{\"lr\": null}"); }), "lr = null is not a value for it"));
+  CHECK(has(full_error_of([] { read("{\"seed\": -1}"); }), "seed = -1 is not a value for it"));
   CHECK(full_error_of([] { read("{\"learning\": 1}"); }) ==
         "format: train: c.json: unknown setting 'learning'");
   for (const char* text : {"", "[]", "{\"lr\": ", "null", "\xff"})
