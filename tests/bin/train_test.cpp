@@ -236,6 +236,24 @@ TEST_CASE("weights without a checkpoint are neither trained over nor begun anew"
   CHECK(p.file("run/weights.safetensors") == weights);
 }
 
+TEST_CASE("held-out scenes are validated on, the best weights kept, the curves drawn") {
+  Place p;
+  const Finished r = p.fresh("run", "--iterations 4 --held-out 0.34 --val-every 2 --ema 0.9");
+  CHECK(r.code == 0);
+  CHECK(has(r.out, "       2  held out: hit "));
+  CHECK(has(r.out, "  (the best so far)"));
+  CHECK(has(r.out, "For a model card: ResUNetBN2F, 8 outputs, 4 steps"));
+  const auto best = ucn::load_weights(p.folder / "run/best.safetensors");
+  CHECK(best.metadata.contains("hit_ratio"));
+  int64_t validations = 0;
+  std::istringstream log(p.file("run/log.jsonl"));
+  for (std::string line; std::getline(log, line);)
+    validations += nlohmann::json::parse(line).contains("val_hit_ratio");
+  CHECK(validations == 2);
+  CHECK(has(p.file("run/curves.svg"), ">held out<"));
+  CHECK(has(p.file("run/events.out.tfevents.cairn"), "val/hit_ratio"));
+}
+
 TEST_CASE("broken photos are named and counted, and the rest is trained on") {
   Place p;
   write_file_atomically(p.folder / "photos/empty.png", "");

@@ -308,6 +308,40 @@ TEST_CASE("InfoNCE in float32 agrees with double, and is small for features that
   CHECK(good.total(o).item() == doctest::Approx(8 * std::exp(-1 / o.temperature)).epsilon(0.01));
 }
 
+TEST_CASE("passes of single pairs that are added up give the loss and gradient of the batch") {
+  LossOptions o = small;
+  o.batch_negatives = false;
+  const Problem p = problem(o);
+  const auto one = [](const Tensor& f, int64_t b) {
+    const int64_t size = f.numel() / f.dim(0);
+    const double* from = f.data<double>() + b * size;
+    return Tensor::from({size}, Vector(from, from + size))
+        .reshape({1, f.dim(1), f.dim(2), f.dim(3)});
+  };
+  using Whole = LossTerms (*)(const Var&, const Var&, std::span<const Correspondences>,
+                              std::span<const LossDraws>, const LossOptions&);
+  for (const Whole whole : {Whole(hardest_contrastive), Whole(contrastive), Whole(info_nce)}) {
+    const Var f0(p.f0, true), f1(p.f1, true);
+    const Var total = whole(f0, f1, p.matches, p.draws, o).total(o);
+    total.backward();
+    double sum = 0;
+    Vector gradient;
+    for (size_t b = 0; b < 2; ++b) {
+      const Var a(one(p.f0, int64_t(b)), true), c(one(p.f1, int64_t(b)), true);
+      const Var half = scale(
+          whole(a, c, std::span(&p.matches[b], 1), std::span(&p.draws[b], 1), o).total(o), 0.5);
+      half.backward();
+      sum += half.item();
+      for (const double g : a.grad().to_vector()) gradient.push_back(g);
+    }
+    CHECK(std::fabs(sum - total.item()) <= 1e-12);
+    const auto expected = f0.grad().to_vector();
+    REQUIRE(gradient.size() == expected.size());
+    for (size_t i = 0; i < gradient.size(); ++i)
+      CHECK(std::fabs(gradient[i] - expected[i]) <= 1e-12);
+  }
+}
+
 TEST_CASE("the nearest pixel costs nothing when it lies at the true match") {
   // Both images are alike and every match is true, so each hardest negative is the match itself.
   const Tensor f = unit_features({1, 6, 7, 5}, 4);
