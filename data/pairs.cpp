@@ -4,6 +4,13 @@
 
 namespace cairn {
 
+double median(std::vector<double> values) {
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  const auto middle = values.begin() + std::ptrdiff_t(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 Tensor network_input(Tensor picture) {
   for (float& v : picture.span<float>()) v = v / 255.f - 0.5f;
   return picture;

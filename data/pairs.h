@@ -46,6 +46,8 @@ class PairSource {
 
 // For those that make pairs.
 
+/// The upper median; NaN of none.
+double median(std::vector<double> values);
 /// A picture, H x W x C f32 in [0, 255], as an image of a Pair; in place.
 Tensor network_input(Tensor picture);
 /// Positions from (x0, y0, x1, y1): all or, if there are more than `most` > 0, so many, drawn.

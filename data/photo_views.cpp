@@ -65,9 +65,10 @@ Pair cut_pair(const Pyramid& photo0, const Pyramid& photo1,
   }
   if (follow) {
     seen.clear();
+    const Homography to_photo = windows[0].to_photo();
     for (int64_t y = 0; y < h; ++y)
       for (int64_t x = 0; x < w; ++x) {
-        const auto there = follow(apply(windows[0].to_photo(), double(x), double(y)));
+        const auto there = follow(apply(to_photo, double(x), double(y)));
         if (!there) continue;
         const Point v = windows[1].to_view(*there);
         if (inside(v)) seen.push_back({double(x), double(y), v[0], v[1]});

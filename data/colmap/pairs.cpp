@@ -86,11 +86,9 @@ std::vector<ColmapPair> find_colmap_pairs(const ColmapModel& model, const Colmap
       const double angle = angle_at(model.points.at(x.point), center_a, center_b);
       if (std::isfinite(angle)) angles.push_back(angle);
     });
-    if (angles.empty()) continue;
-    const auto median = angles.begin() + std::ptrdiff_t(angles.size() / 2);
-    std::nth_element(angles.begin(), median, angles.end());
-    if (*median >= o.min_angle && *median <= o.max_angle)
-      pairs.push_back({pair.first, pair.second, count, *median});
+    const double angle = median(std::move(angles));  // NaN is within no limits
+    if (angle >= o.min_angle && angle <= o.max_angle)
+      pairs.push_back({pair.first, pair.second, count, angle});
   }
   return pairs;
 }

@@ -181,10 +181,7 @@ YfccPairs::Matches YfccPairs::matches(const File& file, const Pyramid& photo0,
     confirmed.positions.push_back(candidates[size_t(i)]);
     seen_under.push_back(angles.data<double>()[i]);
   }
-  if (seen_under.empty()) return confirmed;
-  const auto median = seen_under.begin() + std::ptrdiff_t(seen_under.size() / 2);
-  std::nth_element(seen_under.begin(), median, seen_under.end());
-  confirmed.angle = *median;
+  confirmed.angle = median(std::move(seen_under));
   return confirmed;
 }
 
