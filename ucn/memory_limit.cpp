@@ -79,11 +79,12 @@ TrainOptions fit_memory(const TrainOptions& options, const PairSource& source, D
       if (options.recompute) break;
     }
   }
-  // What does not depend on the crop: weights, gradients and two moments.
+  // What does not depend on the crop: weights, gradients, two moments and, for those layers that
+  // are at work, packed weights and partial sums (as measured, half as much again).
   TrainOptions one = options;
   one.batch = 1;
   Random random(0);
-  const double fixed = 16 * double(ResUNet(one.model, random).parameter_count());
+  const double fixed = 24 * double(ResUNet(one.model, random).parameter_count());
   const double share = (double(bytes) - fixed) / (double(least) - fixed);
   const auto crop = int64_t(std::sqrt(std::max(0.0, share)) * double(options.crop) * 0.95) / 8 * 8;
   throw Error(

@@ -61,7 +61,19 @@ TEST_CASE("a limit is met by recomputing, then by splitting the batch, or refuse
   const TrainOptions smallest = fit(least + least / 20);
   CHECK(smallest.batch * smallest.iter_size == 2);
   CHECK(peak(smallest) <= least + least / 10);
-  const std::string error = error_of(ErrorId::usage, [&] { fit(least * 3 / 4); });
+  const int64_t too_little = least * 9 / 10;
+  const std::string error = error_of(ErrorId::usage, [&] { fit(too_little); });
   CHECK(has(error, "a step with one pair of 64 x 64 px takes"));
-  CHECK(has(error, "should fit") != has(error, "a smaller --model may fit"));
+  // The advice is good.
+  const size_t at = error.find("--crop ");
+  REQUIRE(at != std::string::npos);
+  HomographyPairsOptions views;
+  TrainOptions advised = split;
+  advised.crop = views.views.height = views.views.width = std::atoll(error.c_str() + at + 7);
+  CHECK(advised.crop < side);
+  views.correspondences = 50;
+  const Folder folder;
+  write_photos(folder.path, 3);
+  CHECK(memory_of_step(advised, HomographyPairs(folder.path, views), Device::cpu).peak <=
+        too_little);
 }
