@@ -18,8 +18,10 @@ inline void add_source_options(CLI::App& app, ucn::TrainOptions& t) {
   app.add_option("--depths", t.depths, "their depth maps, if known; as often (- : none)")
       ->type_name("DIR")
       ->allow_extra_args(false);
-  app.add_option("--yfcc-raw", t.yfcc_raw, "YFCC100M in OANet's layout")->type_name("DIR");
-  app.add_option("--yfcc-pairs", t.yfcc_pairs, "what prepare yfcc made of it")->type_name("DIR");
+  app.add_option("--yfcc-raw,--data-dir-raw", t.yfcc_raw, "YFCC100M in OANet's layout")
+      ->type_name("DIR");
+  app.add_option("--yfcc-pairs,--data-dir-processed", t.yfcc_pairs, "what prepare yfcc made of it")
+      ->type_name("DIR");
 }
 
 inline void add_pair_options(CLI::App& app, ucn::TrainOptions& t) {

@@ -31,6 +31,7 @@ struct Arguments {
   double limit_memory = 0;
   bool memory = false;
   std::optional<TrainOptions> own;  ///< the settings of the run that is continued
+  nn::TensorFile taken, initial;    ///< what --resume FILE and --init name
   bool color = false, running_statistics = false, resume = false;
   TrainOptions train;
 };
@@ -40,7 +41,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.option_defaults()->always_capture_default();
   app.option_defaults()->group("Run");
   add_source_options(app, t);
-  app.add_option("--out", a.out, "folder of the run: weights, checkpoints, log")
+  app.add_option("--out,--out-dir", a.out, "folder of the run: weights, checkpoints, log")
       ->required()
       ->type_name("RUN");
   app.add_option("--resume", a.checkpoint, "continue what is in RUN, or Open-UCN's checkpoint FILE")
@@ -57,11 +58,22 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--log-every,--stat-freq", t.log_every, "steps between lines of the log");
   app.add_option("--on-disk-full", a.on_disk_full, "stop, or continue and try again later")
       ->check(CLI::IsMember({"stop", "continue"}));
+  // The reference counts epochs.
+  const std::pair<const char*, int64_t*> in_epochs[] = {{"--max-epoch", &t.iterations},
+                                                        {"--save-freq-epoch", &t.checkpoint_every},
+                                                        {"--val-epoch-freq", &t.val_every}};
+  for (const auto& [name, steps] : in_epochs)
+    app.add_option_function<int64_t>(name,
+                                     [to = steps](const int64_t& n) { *to = n * steps_per_epoch; })
+        ->check(number("from 1 to 1e9", [](double v) { return v >= 1 && v <= 1e9; }))
+        ->group("");  // not in the help
+
   app.option_defaults()->group("Machine");
   a.machine.add_options(app, "Machine");
   t.precision = "auto";
   app.add_option("--precision", t.precision, "fp32, tf32 or bf16; auto: tf32 on a GPU, else fp32");
-  app.add_option("--loader-threads", t.loader_threads, "make pairs ahead; 0: none");
+  app.add_option("--loader-threads,--train-num-workers", t.loader_threads,
+                 "make pairs ahead; 0: none");
   app.add_option("--limit-memory", a.limit_memory, "MB of a step (not of photos); 0: no limit")
       ->check(number("from 0 to 1e9", [](double v) { return v >= 0 && v <= 1e9; }));
   app.add_flag("--memory", a.memory, "print what each layer takes of it");
@@ -87,8 +99,12 @@ void add_options(CLI::App& app, Arguments& a) {
   app.option_defaults()->group("Loss");
   app.add_option("--loss", t.loss_name, "hardest, contrastive or infonce");
   app.add_option("--temperature", t.loss.temperature, "of infonce");
-  app.add_option("--num-pos", t.loss.num_pos, "correspondences with mined negatives");
-  app.add_option("--num-hn-samples", t.loss.num_hn_samples, "pixels searched for negatives");
+  app.add_flag("!--no-batch-negatives", t.loss.batch_negatives,
+               "infonce: none from the batch's other images");
+  app.add_option("--num-pos,--num-pos-per-batch", t.loss.num_pos,
+                 "correspondences with mined negatives");
+  app.add_option("--num-hn-samples,--num-hn-samples-per-batch", t.loss.num_hn_samples,
+                 "pixels searched for negatives");
   app.add_option("--mining-warmup", t.mining_warmup, "steps over which that number grows from 64");
   app.add_option("--pos-thresh", t.loss.pos_thresh, "squared distance");
   app.add_option("--neg-thresh", t.loss.neg_thresh, "squared distance (contrastive: distance)");
@@ -104,7 +120,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--schedule", t.schedule, "cosine, exponential or constant");
   app.add_option("--warmup", t.warmup, "steps of a rising rate (cosine)");
   app.add_option("--exp-gamma", t.exp_gamma, "per 2000 steps (exponential)");
-  app.add_option("--momentum,--sgd-momentum", t.momentum, "of sgd");
+  app.add_option("--momentum", t.momentum, "of sgd");
   app.add_option("--weight-decay", t.weight_decay, "of every parameter");
   app.add_option("--ema", t.ema, "share kept of the averaged weights at each step; 0: none");
   app.add_option("--clip", t.clip, "largest gradient norm; 0: no limit");
@@ -118,6 +134,9 @@ void refuse_contradictions(const CLI::App& app) {
       {"--resume", "--preset", "the run has settings"},
       {"--resume", "--config", "the run has settings"},
       {"--resume", "--init", "the run has weights"},
+      {"--iterations", "--max-epoch", "both say how long"},
+      {"--checkpoint-every", "--save-freq-epoch", "both say how often"},
+      {"--val-every", "--val-epoch-freq", "both say how often"},
       {"--init", "--model", "the weights are for one network"},
       {"--init", "--outputs", "the weights are for one network"},
       {"--init", "--color", "the weights are for one network"},
@@ -134,20 +153,25 @@ std::string text_of(const std::string& path) {
 
 /// What is not said on the command line: the settings of the run that is continued; else those of
 /// --preset, of the checkpoint that is taken up, of --config, each over the ones before.
-TrainOptions settings_below(const Arguments& a) {
+TrainOptions settings_below(Arguments& a) {
   TrainOptions o;
   const std::string own = a.out + "/config.json";
   std::error_code ignored;
-  if (a.resume && a.checkpoint.empty() && std::filesystem::exists(own, ignored))
-    return train_options_from_json(text_of(own), own);
+  if (a.resume && a.checkpoint.empty() && std::filesystem::exists(own, ignored)) {
+    a.own = train_options_from_json(text_of(own), own);
+    return *a.own;
+  }
   if (!a.preset.empty()) o = preset(a.preset);
-  if (!a.checkpoint.empty())
-    o = settings_of(nn::load_pth(a.checkpoint), a.checkpoint, preset("reference"));
+  if (!a.checkpoint.empty()) {
+    a.taken = nn::load_pth(a.checkpoint);
+    o = settings_of(a.taken, a.checkpoint, preset("reference"));
+  }
   o.precision = "auto";
   if (!a.config.empty()) o = train_options_from_json(text_of(a.config), a.config, o);
   if (const std::string init = a.train.init.empty() ? o.init : a.train.init; !init.empty()) {
     const double momentum = o.model.bn_momentum;
-    o.model = config_from(read_weights(init).metadata, init);
+    a.initial = read_weights(init);
+    o.model = config_from(a.initial.metadata, init);
     o.model.bn_momentum = momentum;
   }
   return o;
@@ -200,7 +224,7 @@ int train(Arguments& a) {
   const RunFolder folder(a.out);
   Trainer trainer(o, source, device);
   if (!a.checkpoint.empty()) {
-    trainer.take_up(nn::load_pth(a.checkpoint), a.checkpoint);
+    trainer.take_up(a.taken, a.checkpoint);
     std::printf("Going on from %s after step %lld.\n", a.checkpoint.c_str(),
                 static_cast<long long>(trainer.iteration()));
   }
@@ -215,7 +239,8 @@ int train(Arguments& a) {
     else
       std::printf("No checkpoint in %s yet: starting anew.\n", a.out.c_str());
   }
-  if (!begun && !o.init.empty()) trainer.begin_with(o.init);
+  if (!begun && !o.init.empty())
+    trainer.begin_with(a.initial.tensors.empty() ? read_weights(o.init) : a.initial, o.init);
   write_file_atomically(a.out + "/config.json", to_json(o), "train");
   if (!a.checkpoint.empty()) trainer.save(a.out);  // from now on it is a run of ours
   RunLog log(a.out, trainer.iteration());
@@ -317,10 +342,6 @@ int main(int argc, char** argv) {
         TrainOptions said = a.train;  // before flags lie over what is wrong in a file
         if (said.precision == "auto") said.precision = "fp32";
         check(said);
-        std::error_code ignored;
-        if (a.resume && a.checkpoint.empty() &&
-            std::filesystem::exists(a.out + "/config.json", ignored))
-          a.own = a.train;
         a.color = a.train.model.inputs == 3;
         a.running_statistics = !a.train.model.image_statistics;
         app.parse(argc, argv);  // once more, over these

@@ -118,14 +118,14 @@ TrainOptions settings_of(const nn::TensorFile& pth, const std::string& origin, T
       {"config.neg_thresh", &o.loss.neg_thresh},
       {"config.neg_weight", &o.loss.neg_weight},
       {"config.ucn_inlier_threshold_pixel", &o.loss.radius},
-      {"config.sgd_momentum", &o.momentum},
-      {"config.weight_decay", &o.weight_decay},
+      {"optimizer.param_groups.0.momentum", &o.momentum},
+      {"optimizer.param_groups.0.weight_decay", &o.weight_decay},
       {"scheduler.base_lrs.0", &o.lr},
       {"scheduler.gamma", &o.exp_gamma},
   };
   const std::pair<const char*, int64_t*> counts[] = {
-      {"config.num_pos", &o.loss.num_pos},
-      {"config.num_hn_samples", &o.loss.num_hn_samples},
+      {"config.num_pos_per_batch", &o.loss.num_pos},
+      {"config.num_hn_samples_per_batch", &o.loss.num_hn_samples},
       {"config.batch_size", &o.batch},
       {"config.iter_size", &o.iter_size},
   };

@@ -34,8 +34,8 @@ struct ReferenceTraining {
 ReferenceTraining training_of(const nn::TensorFile& pth, const std::vector<std::string>& parameters,
                               const std::string& origin);
 
-/// `options` with the settings that the checkpoint's config holds, the network that its weights are
-/// for, and the rate and factor of its scheduler.
+/// `options` with the settings that the checkpoint's config, optimiser and scheduler hold, and the
+/// network that its weights are for.
 TrainOptions settings_of(const nn::TensorFile& pth, const std::string& origin,
                          TrainOptions options);
 

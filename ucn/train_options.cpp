@@ -159,9 +159,10 @@ TrainOptions preset(const std::string& name) {
     "model": "ResUNetBN2D2", "outputs": 64, "bn_momentum": 0.05, "image_statistics": false,
     "loss": "hardest", "pos_thresh": 0.1, "neg_thresh": 1.4, "neg_weight": 1, "num_pos": 1024,
     "num_hn_samples": 40000, "radius": 4, "reference_masks": true, "floor_positions": true,
-    "mining_warmup": 0, "correspondences": 4096, "crop": 480, "batch": 1, "iter_size": 1,
+    "mining_warmup": 0, "correspondences": 4096, "crop": 480, "batch": 2, "iter_size": 1,
     "optimizer": "sgd", "lr": 0.1, "momentum": 0.8, "weight_decay": 1e-4, "schedule": "exponential",
-    "exp_gamma": 0.99, "clip": 0, "iterations": 200000, "log_every": 40, "val_max_iter": 400
+    "exp_gamma": 0.99, "clip": 0, "iterations": 200000, "log_every": 40, "val_max_iter": 400,
+    "val_every": 2000, "checkpoint_every": 2000
   })",
                                  "the preset");
 }

@@ -53,7 +53,7 @@ struct TrainOptions {
   int64_t limit_cache = 2000;  ///< MB of decoded photos that are kept
 };
 
-/// JSON with one key per flag of bin/train; reading takes absent keys at their default in `options`
+/// JSON with one key per setting; reading takes absent keys at their default in `options`
 /// and throws ErrorId::format for unknown keys and values of the wrong kind.
 std::string to_json(const TrainOptions& options);
 TrainOptions train_options_from_json(const std::string& text, const std::string& origin,

@@ -19,7 +19,6 @@
 namespace cairn::ucn {
 namespace {
 
-constexpr int64_t steps_per_epoch = 2000;  // of the exponential schedule
 constexpr const char* checkpoint_format = "cairn-checkpoint-2";
 // Streams of one seed: the loader takes stream k for its sample k.
 constexpr uint64_t init_stream = uint64_t(1) << 62, loss_stream = uint64_t(1) << 61;
@@ -406,8 +405,8 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
   return result;
 }
 
-void Trainer::begin_with(const std::string& path) {
-  nn::import_state(*network_, read_weights(path).tensors, path);
+void Trainer::begin_with(const nn::TensorFile& weights, const std::string& origin) {
+  nn::import_state(*network_, weights.tensors, origin);
   restart_average();
 }
 

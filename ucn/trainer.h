@@ -17,6 +17,8 @@
 
 namespace cairn::ucn {
 
+constexpr int64_t steps_per_epoch = 2000;  ///< of the exponential schedule, as the reference's
+
 struct StepReport {
   int64_t iteration = 0;  ///< steps done, this one included
   double loss = 0, positive = 0, negative = 0;
@@ -66,8 +68,8 @@ class Trainer {
   /// Continues from the newest intact checkpoint in `folder`. Throws ErrorId::format when there are
   /// checkpoints, but none is intact, and ErrorId::usage when the run was made with other settings.
   Resumed resume(const std::string& folder);
-  /// Replaces the random weights by those of a file (see read_weights()).
-  void begin_with(const std::string& path);
+  /// Replaces the random weights by what read_weights() gave.
+  void begin_with(const nn::TensorFile& weights, const std::string& origin);
   /// Takes up a training of Open-UCN's from what load_pth() gave: weights, momentum, and the step
   /// that its schedule has come to (2000 to an epoch). Throws ErrorId::weights.
   void take_up(const nn::TensorFile& pth, const std::string& origin);

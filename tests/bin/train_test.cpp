@@ -166,9 +166,20 @@ TEST_CASE("settings come from a preset, a file and the flags, in that order; fla
   CHECK(j["weight_decay"] == 0.5);
   CHECK(j["lr"] == 0.03);
   CHECK(j["log_every"] == 2);
-  for (const char* line : {"--limit-memory 1 --out new --crop 32", "--limit-memory -1 --out new",
-                           "--resume --preset reference", "--resume --init x", "--init x --model y",
-                           "--resume --config c.json", "--preset mine"})
+  // A rate that ends the run at once, with its settings written.
+  CHECK(p.fresh("epochs",
+                "--batch-size 1 --save-freq-epoch 1 --max-epoch 3 --val-epoch-freq 2 "
+                "--no-batch-negatives --lr 1e30")
+            .code == 1);
+  const auto epochs = nlohmann::json::parse(p.file("epochs/config.json"));
+  CHECK(epochs["iterations"] == 6000);
+  CHECK(epochs["val_every"] == 4000);
+  CHECK(epochs["checkpoint_every"] == 2000);
+  CHECK(epochs["batch_negatives"] == false);
+  for (const char* line :
+       {"--max-epoch 1 --iterations 5 --out new", "--limit-memory 1 --out new --crop 32",
+        "--limit-memory -1 --out new", "--resume --preset reference", "--resume --init x",
+        "--init x --model y", "--resume --config c.json", "--preset mine"})
     CHECK(p.train("--images photos " + std::string(line) + (has(line, "--out") ? "" : " --out run"))
               .failed_in_one_line(2));
   CHECK(!p.exists("new"));

@@ -52,10 +52,13 @@ TEST_CASE("weights go to a .pth file and back, bit for bit") {
   CHECK(pth.metadata.at("config.model_n_out") == "8");
   auto config = pth;
   config.metadata["scheduler.base_lrs.0"] = "0.25";
-  config.metadata["config.sgd_momentum"] = "0.5";
+  config.metadata["config.sgd_momentum"] = "0.9";  // which the reference has, and does not use
+  config.metadata["optimizer.param_groups.0.momentum"] = "0.5";
+  config.metadata["config.num_pos_per_batch"] = "77";
   const TrainOptions settings = settings_of(config, "a", preset("reference"));
   CHECK(settings.lr == 0.25);
   CHECK(settings.momentum == 0.5);
+  CHECK(settings.loss.num_pos == 77);
   CHECK(settings.model.outputs == 8);
   CHECK(!settings.model.normalize);
   const auto again = read_weights(folder / "a.pth");

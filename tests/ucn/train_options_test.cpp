@@ -57,6 +57,8 @@ TEST_CASE("settings are laid over others, and the reference's are whole") {
   CHECK(reference.lr == 0.1);
   CHECK(reference.loss.reference_masks);
   CHECK(reference.mining_warmup == 0);
+  CHECK(reference.batch == 2);
+  CHECK(reference.val_every == 2000);
   const TrainOptions over = train_options_from_json("{\"lr\": 0.5}", "c.json", reference);
   CHECK(over.lr == 0.5);
   CHECK(over.optimizer == "sgd");
