@@ -53,8 +53,12 @@ class Command {
   Finished wait() {
     if (!finished_) ::waitpid(pid_, &status_, 0);
     finished_ = true;
-    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_),
-            contents(folder_ / "out"), contents(folder_ / "err")};
+    // A command may be killed before its shell has made the files.
+    const auto said = [&](const char* name) {
+      return std::filesystem::exists(folder_ / name) ? contents(folder_ / name) : "";
+    };
+    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_), said("out"),
+            said("err")};
   }
   /// Waits until `happened` or the command's end; true if it happened.
   template <class F>
