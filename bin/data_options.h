@@ -28,6 +28,11 @@ inline void add_pair_options(CLI::App& app, ucn::TrainOptions& t) {
   app.add_option("--mix", t.mix, "shares of the sources, like homography:0.5,colmap:0.5");
   app.add_option("--min-shared", t.min_shared, "points that photos of a pair must share (colmap)");
   app.add_option("--angle", t.angle, "degrees between their lines of sight (colmap)");
+  app.add_option("--obj-num-kp", t.obj_num_kp, "SIFT keypoints of a photo (yfcc)");
+  app.add_option("--yfcc-ratio", t.yfcc_ratio,
+                 "of distances, above which no match is kept; 1: all");
+  app.add_option("--inlier-threshold-pixel", t.inlier_threshold_pixel,
+                 "epipolar residual of a match, at depth 1 (yfcc)");
   app.add_option("--limit-cache", t.limit_cache, "MB of decoded photos that are kept");
   app.add_option("--crop", t.crop, "views are CROP x CROP pixels");
   app.add_option("--correspondences", t.correspondences, "drawn in each pair");

@@ -47,26 +47,35 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--resume", a.checkpoint, "continue what is in RUN, or Open-UCN's checkpoint FILE")
       ->expected(0, 1)
       ->type_name("[FILE]");
-  app.add_option("--init", t.init, "begin with these weights (and their network)")
+  app.add_option("--init,--weights", t.init, "begin with these weights (and their network)")
       ->type_name("FILE");
   app.add_option("--preset", a.preset, "reference: the settings of Open-UCN");
   app.add_option("--config", a.config, "settings in JSON, as RUN/config.json has them")
       ->type_name("FILE");
+  app.add_option("--train-max-iter", t.train_max_iter, "steps of an epoch (exponential)");
   app.add_option("--iterations,--max-iter", t.iterations, "optimiser steps");
   app.add_option("--seed", t.seed, "of everything random")->check(not_negative());
   app.add_option("--checkpoint-every", t.checkpoint_every, "steps between checkpoints");
   app.add_option("--log-every,--stat-freq", t.log_every, "steps between lines of the log");
   app.add_option("--on-disk-full", a.on_disk_full, "stop, or continue and try again later")
       ->check(CLI::IsMember({"stop", "continue"}));
-  // The reference counts epochs.
+  // What the reference says in another way; not in the help.
+  app.add_option("--use-color", a.color)->group("");
+  app.add_option("--normalize-feature", t.model.normalize)->group("");
+  app.add_option_function<bool>("--use-ratio-test", [&](bool on) { t.yfcc_ratio = on ? 0.75 : 1; })
+      ->group("");
+  app.add_option_function<std::string>("--scheduler",
+                                       [&](const auto&) { t.schedule = "exponential"; })
+      ->check(CLI::IsMember({"ExpLR"}))
+      ->group("");
   const std::pair<const char*, int64_t*> in_epochs[] = {{"--max-epoch", &t.iterations},
                                                         {"--save-freq-epoch", &t.checkpoint_every},
                                                         {"--val-epoch-freq", &t.val_every}};
   for (const auto& [name, steps] : in_epochs)
-    app.add_option_function<int64_t>(name,
-                                     [to = steps](const int64_t& n) { *to = n * steps_per_epoch; })
+    app.add_option_function<int64_t>(
+           name, [to = steps, &t](const int64_t& n) { *to = n * t.train_max_iter; })
         ->check(number("from 1 to 1e9", [](double v) { return v >= 1 && v <= 1e9; }))
-        ->group("");  // not in the help
+        ->group("");
 
   app.option_defaults()->group("Machine");
   a.machine.add_options(app, "Machine");
@@ -115,11 +124,12 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_flag("--floor-positions", t.loss.floor_positions, "Open-UCN's whole pixels");
 
   app.option_defaults()->group("Optimiser");
-  app.add_option("--optimizer", t.optimizer, "adamw, adam or sgd");
+  app.add_option("--optimizer", t.optimizer, "adamw, adam or sgd")
+      ->transform(CLI::IsMember({"adamw", "adam", "sgd"}, CLI::ignore_case));
   app.add_option("--lr", t.lr, "learning rate");
   app.add_option("--schedule", t.schedule, "cosine, exponential or constant");
   app.add_option("--warmup", t.warmup, "steps of a rising rate (cosine)");
-  app.add_option("--exp-gamma", t.exp_gamma, "per 2000 steps (exponential)");
+  app.add_option("--exp-gamma", t.exp_gamma, "per epoch (exponential)");
   app.add_option("--momentum", t.momentum, "of sgd");
   app.add_option("--weight-decay", t.weight_decay, "of every parameter");
   app.add_option("--ema", t.ema, "share kept of the averaged weights at each step; 0: none");

@@ -128,6 +128,8 @@ TrainOptions settings_of(const nn::TensorFile& pth, const std::string& origin, T
       {"config.num_hn_samples_per_batch", &o.loss.num_hn_samples},
       {"config.batch_size", &o.batch},
       {"config.iter_size", &o.iter_size},
+      {"config.train_max_iter", &o.train_max_iter},
+      {"config.obj_num_kp", &o.obj_num_kp},
   };
   for (const auto& [key, to] : numbers) *to = number<double>(pth, key).value_or(*to);
   for (const auto& [key, to] : counts) *to = number<int64_t>(pth, key).value_or(*to);

@@ -38,6 +38,9 @@ void each_setting(Options& o, F&& f) {
   f("depths", o.depths, any, may_change);
   f("yfcc_raw", o.yfcc_raw, any, may_change);
   f("yfcc_pairs", o.yfcc_pairs, any, may_change);
+  f("obj_num_kp", o.obj_num_kp, positive, decides);
+  f("yfcc_ratio", o.yfcc_ratio, fraction, decides);
+  f("inlier_threshold_pixel", o.inlier_threshold_pixel, positive, decides);
   f("mix", o.mix, any, decides);
   f("min_shared", o.min_shared, positive, decides);
   f("angle", o.angle, any, decides);
@@ -75,6 +78,7 @@ void each_setting(Options& o, F&& f) {
   f("weight_decay", o.weight_decay, not_negative, decides);
   f("schedule", o.schedule, any, decides);
   f("warmup", o.warmup, not_negative, decides);
+  f("train_max_iter", o.train_max_iter, positive, decides);
   f("exp_gamma", o.exp_gamma, fraction, decides);
   f("clip", o.clip, not_negative, decides);
   f("ema", o.ema, part, decides);

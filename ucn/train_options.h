@@ -11,17 +11,20 @@
 namespace cairn::ucn {
 
 struct TrainOptions {
-  std::string images;                ///< folder of photos
-  std::vector<std::string> colmap;   ///< folders of reconstructions,
-  std::vector<std::string> photos;   ///< of their photos
-  std::vector<std::string> depths;   ///< and of their depth maps (- : it has none), or empty
-  std::string yfcc_raw, yfcc_pairs;  ///< YFCC100M's folder, and of the pairs made of it
-  std::string mix;                   ///< homography:0.5,colmap:0.5; empty: equal shares
-  int64_t min_shared = 30;           ///< points of two photos that make a pair,
-  std::string angle = "5:45";        ///< and degrees between their lines of sight
-  double held_out = 0;               ///< share of the scenes that are not trained on
-  int64_t val_max_iter = 16;         ///< pairs of these that a validation looks at
-  std::string init;                  ///< weights to begin with; empty: random ones
+  std::string images;                    ///< folder of photos
+  std::vector<std::string> colmap;       ///< folders of reconstructions,
+  std::vector<std::string> photos;       ///< of their photos
+  std::vector<std::string> depths;       ///< and of their depth maps (- : it has none), or empty
+  std::string yfcc_raw, yfcc_pairs;      ///< YFCC100M's folder, and of the pairs made of it
+  int64_t obj_num_kp = 2000;             ///< SIFT keypoints of a photo of YFCC100M,
+  double yfcc_ratio = 1;                 ///< ratio of distances below which a match is kept; 1: all
+  double inlier_threshold_pixel = 0.01;  ///< and epipolar residual, at depth 1: no pixels
+  std::string mix;                       ///< homography:0.5,colmap:0.5; empty: equal shares
+  int64_t min_shared = 30;               ///< points of two photos that make a pair,
+  std::string angle = "5:45";            ///< and degrees between their lines of sight
+  double held_out = 0;                   ///< share of the scenes that are not trained on
+  int64_t val_max_iter = 16;             ///< pairs of these that a validation looks at
+  std::string init;                      ///< weights to begin with; empty: random ones
   ResUNetConfig model{.image_statistics = true};
   LossOptions loss{.num_hn_samples = 8192};
   std::string loss_name = "hardest";  ///< hardest, contrastive, infonce
@@ -39,7 +42,8 @@ struct TrainOptions {
   double lr = 1e-3, momentum = 0.8, weight_decay = 1e-4;
   std::string schedule = "cosine";  ///< cosine, exponential, constant
   int64_t warmup = 100;             ///< steps of a rising rate (cosine), at most a tenth of all
-  double exp_gamma = 0.99;          ///< per 2000 steps (exponential)
+  double exp_gamma = 0.99;          ///< per train_max_iter steps (exponential)
+  int64_t train_max_iter = 2000;    ///< which the reference calls an epoch
   double clip = 1;                  ///< largest gradient norm; 0: no limit
   double ema = 0;                   ///< share kept of the averaged weights per step; 0: none
   std::string precision = "fp32";   ///< fp32; on a GPU also tf32, bf16 (ucn/precision.h)

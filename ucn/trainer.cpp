@@ -115,7 +115,7 @@ double Trainer::learning_rate() const {
     return nn::cosine_lr(options_.lr, options_.iterations,
                          std::min(options_.warmup, options_.iterations / 10))(iteration_);
   if (options_.schedule == "exponential")
-    return nn::step_lr(options_.lr, options_.exp_gamma, steps_per_epoch)(iteration_);
+    return nn::step_lr(options_.lr, options_.exp_gamma, options_.train_max_iter)(iteration_);
   return options_.lr;
 }
 
@@ -415,7 +415,7 @@ void Trainer::take_up(const nn::TensorFile& pth, const std::string& origin) {
   std::vector<std::string> names;
   for (const auto& p : parameters) names.push_back(p.name);
   const ReferenceTraining training = training_of(pth, names, origin);
-  iteration_ = training.last_epoch.value_or(training.epoch) * steps_per_epoch;
+  iteration_ = training.last_epoch.value_or(training.epoch) * options_.train_max_iter;
   nn::import_state(*network_, weights_of(pth, origin).tensors, origin);
   restart_average();
   std::vector<nn::NamedTensor> state;

@@ -17,8 +17,6 @@
 
 namespace cairn::ucn {
 
-constexpr int64_t steps_per_epoch = 2000;  ///< of the exponential schedule, as the reference's
-
 struct StepReport {
   int64_t iteration = 0;  ///< steps done, this one included
   double loss = 0, positive = 0, negative = 0;
@@ -71,7 +69,7 @@ class Trainer {
   /// Replaces the random weights by what read_weights() gave.
   void begin_with(const nn::TensorFile& weights, const std::string& origin);
   /// Takes up a training of Open-UCN's from what load_pth() gave: weights, momentum, and the step
-  /// that its schedule has come to (2000 to an epoch). Throws ErrorId::weights.
+  /// that its schedule has come to (train_max_iter to an epoch). Throws ErrorId::weights.
   void take_up(const nn::TensorFile& pth, const std::string& origin);
 
  private:

@@ -119,6 +119,9 @@ TrainingData open_training_data(const TrainOptions& o) {
   YfccPairsOptions internet{.views = views};
   internet.channels = warps.channels;
   internet.cache_bytes = warps.cache_bytes;
+  internet.sift.max_keypoints = o.obj_num_kp;
+  internet.ratio = o.yfcc_ratio;
+  internet.max_residual = o.inlier_threshold_pixel;
 
   // The scene of each reconstruction and of each photo.
   std::vector<fs::path> folders, scene_of;

@@ -168,14 +168,21 @@ TEST_CASE("settings come from a preset, a file and the flags, in that order; fla
   CHECK(j["log_every"] == 2);
   // A rate that ends the run at once, with its settings written.
   CHECK(p.fresh("epochs",
-                "--batch-size 1 --save-freq-epoch 1 --max-epoch 3 --val-epoch-freq 2 "
-                "--no-batch-negatives --lr 1e30")
+                "--batch-size 1 --save-freq-epoch 10 --max-epoch 30 --train-max-iter 200 "
+                "--val-epoch-freq 20 "
+                "--no-batch-negatives --lr 1e30 --use-color true "
+                "--normalize-feature false --use-ratio-test true --scheduler ExpLR --optimizer SGD")
             .code == 1);
   const auto epochs = nlohmann::json::parse(p.file("epochs/config.json"));
   CHECK(epochs["iterations"] == 6000);
   CHECK(epochs["val_every"] == 4000);
   CHECK(epochs["checkpoint_every"] == 2000);
   CHECK(epochs["batch_negatives"] == false);
+  CHECK(epochs["inputs"] == 3);
+  CHECK(epochs["normalize"] == false);
+  CHECK(epochs["yfcc_ratio"] == 0.75);
+  CHECK(epochs["schedule"] == "exponential");
+  CHECK(epochs["optimizer"] == "sgd");
   for (const char* line :
        {"--max-epoch 1 --iterations 5 --out new", "--limit-memory 1 --out new --crop 32",
         "--limit-memory -1 --out new", "--resume --preset reference", "--resume --init x",
