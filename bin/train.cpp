@@ -125,7 +125,7 @@ void add_options(CLI::App& app, Arguments& a) {
 
   app.option_defaults()->group("Optimiser");
   app.add_option("--optimizer", t.optimizer, "adamw, adam or sgd")
-      ->transform(CLI::IsMember({"adamw", "adam", "sgd"}, CLI::ignore_case));
+      ->transform([](const std::string& name) { return CLI::detail::to_lower(name); });
   app.add_option("--lr", t.lr, "learning rate");
   app.add_option("--schedule", t.schedule, "cosine, exponential or constant");
   app.add_option("--warmup", t.warmup, "steps of a rising rate (cosine)");
