@@ -1,17 +1,14 @@
-// match: correspondences between two photos, as a table and a picture.
+// match: correspondences between two photos, or among those of a folder.
 #include <chrono>
 #include <filesystem>
 
 #include "bin/explain.h"
-#include "bin/program.h"
+#include "bin/match_folder.h"
+#include "bin/matcher_options.h"
 #include "tensor/file.h"
-#include "tensor/kernels/elementwise/elementwise.h"
-#include "ucn/keypoints.h"
-#include "ucn/matcher.h"
-#include "ucn/photo.h"
+#include "ucn/match_files.h"
 #include "ucn/picture.h"
-#include "ucn/precision.h"
-#include "ucn/weights.h"
+#include "ucn/same_scene.h"
 
 using namespace cairn;
 using namespace cairn::ucn;
@@ -19,71 +16,46 @@ using namespace cairn::ucn;
 namespace {
 
 struct Arguments {
-  std::string photo0, photo1, out = ".", weights, trace;
-  std::string draw = "points", mode = "all", keypoints = "corners", precision = "fp32";
-  uint64_t seed = 0;
-  bool one_way = false, no_exif = false, explain = false;
-  Machine machine;
-  PhotoOptions photo{.max_size = 1024};
-  KeypointOptions detect;
-  MatcherOptions match;
+  std::string photo0, photo1, out = ".", trace, draw = "points", verify = "fundamental";
+  std::vector<std::string> exports;
+  std::vector<double> focal;
+  double threshold = 3;
+  bool explain = false;
+  MatcherFlags matcher;
+  FolderFlags folder;
 };
 
 void add_options(CLI::App& app, Arguments& a) {
   using CLI::IsMember;
   app.option_defaults()->always_capture_default();
   app.option_defaults()->group("Photos");
-  app.add_option("A", a.photo0, "a photo (PNG or JPEG)")->required();
-  app.add_option("B", a.photo1, "another")->required();
-  app.add_flag("--no-exif", a.no_exif, "leave the photos as they are stored");
-  app.add_option("--max-size", a.photo.max_size, "longer photos are reduced to it; 0: never")
-      ->check(not_negative());
-  app.add_option("--scale", a.photo.scale, "resize the photos")
-      ->check(number("above 0 and at most 8", [](double v) { return v > 0 && v <= 8; }));
+  app.add_option("A", a.photo0, "a photo (PNG, JPEG, PPM)");
+  app.add_option("B", a.photo1, "another");
 
   app.option_defaults()->group("Result");
-  app.add_option("--out", a.out, "folder for matches.csv and matches.png")->type_name("DIR");
+  app.add_option("--out", a.out, "folder for the results")->type_name("DIR");
+  app.add_option("--export", a.exports,
+                 "csv,json,npz,yml [csv]; of a folder csv,colmap,hloc,text [csv,colmap]")
+      ->delimiter(',')
+      ->type_name("LIST");
   app.add_option("--draw", a.draw, "points or lines")->check(IsMember({"points", "lines"}));
 
-  app.option_defaults()->group("Matching");
-  app.add_option("--weights", a.weights, "of the network; default: the bundled ones")
-      ->type_name("FILE");
-  app.add_option("--mode", a.mode, "keypoints of A with: keypoints of B, all pixels; or all_all")
-      ->check(IsMember({"keypoints", "all", "all_all"}));
-  app.add_option("--keypoints", a.keypoints, "corners or grid")
-      ->check(IsMember({"corners", "grid"}));
-  app.add_option("--max-keypoints", a.detect.max_keypoints, "at most so many in each photo")
+  app.option_defaults()->group("Geometry");
+  app.add_option("--verify", a.verify, "by RANSAC: none, homography, fundamental or essential")
+      ->check(IsMember({"none", "homography", "fundamental", "essential"}));
+  app.add_option("--threshold", a.threshold, "px of the files: how far an inlier may be")
       ->check(positive());
-  app.add_flag("--one-way", a.one_way, "no reciprocity test");
-  app.add_flag("--stability", a.match.stability, "search back from a pixel moved by +-1");
-  app.add_option("--radius", a.match.radius, "px: how near the search back must return")
+  app.add_option("--focal", a.focal, "px, of one or both (essential); default: 1.2 x longer side")
+      ->delimiter(',')
+      ->expected(1, 2)
       ->check(positive());
-  app.add_option("--ratio", a.match.ratio, "nearest / second nearest below it; 1: off")
-      ->check(positive());
-  app.add_option("--coarse", a.match.coarse,
-                 "all_all coarse to fine, from every N-th pixel (say 4); 0: exactly")
-      ->check(number("0 or at least 2", [](double v) { return v == 0 || v >= 2; }));
-  app.add_option("--seed", a.seed, "of the stability test")->check(not_negative());
-
-  a.machine.add_options(app, "Machine");
-  app.add_option("--precision", a.precision, "fp32; on a GPU also tf32 or bf16 (faster)")
-      ->check(IsMember({"fp32", "tf32", "bf16"}))
-      ->group("Machine");
+  a.folder.add_options(app);
+  a.matcher.add_options(app);
   app.add_flag("--explain", a.explain, "print how the network ran, operation by operation")
       ->group("Machine");
   app.add_option("--trace", a.trace, "write a timeline for chrome://tracing or ui.perfetto.dev")
       ->type_name("FILE")
       ->group("Machine");
-}
-
-/// The weights that come with the checkout whose bin/ holds this program.
-std::string bundled_weights() {
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const auto path = program.parent_path().parent_path() / "ucn/weights/resunetbn2f.safetensors";
-  require(std::filesystem::exists(path, error), ErrorId::io, "match", "the bundled weights, ",
-          path.string(), ", are not there. Hint: name a file with --weights");
-  return path;
 }
 
 /// Runs one stage and notes how long it took.
@@ -110,28 +82,9 @@ class Stages {
   std::string lines_;
 };
 
-Tensor keypoints_of(const Arguments& a, const Photo& photo) {
-  if (a.keypoints == "grid")
-    return grid_keypoints(photo.pixels.dim(0), photo.pixels.dim(1), a.detect);
-  return detect_corners(kernels::affine(to_gray(photo.pixels).to(DType::f32), 1.0 / 255, 0),
-                        a.detect);
-}
-
-std::string csv_of(const std::vector<Match>& matches, const Photo& p0, const Photo& p1) {
-  std::string csv = "x0,y0,x1,y1,score\n";
-  for (const Match& m : matches) {
-    if (!m.kept) continue;
-    const auto [x0, y0] = p0.to_stored(m.x0, m.y0);
-    const auto [x1, y1] = p1.to_stored(m.x1, m.y1);
-    char line[160];
-    std::snprintf(line, sizeof line, "%.3f,%.3f,%.3f,%.3f,%.5f\n", x0, y0, x1, y1, m.score);
-    csv += line;
-  }
-  return csv;
-}
-
 /// On the upright originals, reduced so that a picture of large photos stays handy.
-Tensor picture_of(std::vector<Match> matches, const Photo& p0, const Photo& p1, MatchStyle style) {
+Tensor picture_of(const std::vector<Correspondence>& found, const std::vector<uint8_t>& inlier,
+                  const Photo& p0, const Photo& p1, MatchStyle style) {
   constexpr int64_t longest = 1200;
   const auto shown = [](const Photo& p) {
     const int64_t h = p.original.height(), w = p.original.width(), side = std::max(h, w);
@@ -140,64 +93,114 @@ Tensor picture_of(std::vector<Match> matches, const Photo& p0, const Photo& p1, 
                        std::max<int64_t>(1, w * longest / side));
   };
   const Tensor image0 = shown(p0), image1 = shown(p1);
-  const auto moved = [](double& x, double& y, const Photo& p, const Tensor& image) {
-    x = (x + 0.5) * double(image.dim(1)) / double(p.pixels.dim(1)) - 0.5;
-    y = (y + 0.5) * double(image.dim(0)) / double(p.pixels.dim(0)) - 0.5;
+  const auto moved = [](double x, double y, const Photo& p, const Tensor& image) {
+    return Point{(x + 0.5) * double(image.dim(1)) / double(p.original.width()) - 0.5,
+                 (y + 0.5) * double(image.dim(0)) / double(p.original.height()) - 0.5};
   };
-  for (Match& m : matches) {
-    moved(m.x0, m.y0, p0, image0);
-    moved(m.x1, m.y1, p1, image1);
+  std::vector<Match> matches;
+  for (size_t k = 0; k < found.size(); ++k) {
+    const Correspondence& m = found[k];
+    const Point a = moved(m.x0, m.y0, p0, image0), b = moved(m.x1, m.y1, p1, image1);
+    matches.push_back({a[0], a[1], b[0], b[1], m.score, inlier.empty() || inlier[k] != 0});
   }
   return draw_matches(image0, image1, matches, style);
 }
 
-int run(Arguments& a) {
-  const Device device = a.machine.use();
-  a.match.mode = match_mode(a.mode);
-  a.match.reciprocity = !a.one_way;
-  a.photo.respect_exif = !a.no_exif;
-  require(!a.explain || device == Device::cpu, ErrorId::usage, "match",
-          "--explain tells of the CPU's plan; a GPU has none. Hint: --device cpu");
-
-  Stages stage;
-  const Weights weights = stage(
-      "weights", [&] { return load_weights(a.weights.empty() ? bundled_weights() : a.weights); });
-  ResUNet& network = *weights.network;
-  network.to(device);
-  set_precision(network, precision(a.precision));
-  FeatureExtractor extract(network);
-  extract.record_events(!a.trace.empty());
-  const int64_t channels = network.config().inputs;
-  const Photo photo0 = stage("reading A", [&] { return read_photo(a.photo0, channels, a.photo); });
-  const Photo photo1 = stage("reading B", [&] { return read_photo(a.photo1, channels, a.photo); });
-
-  std::error_code error;  // now, because what follows takes long
+/// Where results go; the folder is made now, because what follows takes long. Neither the photos
+/// nor the weights may be among them.
+std::vector<std::string> outputs(const Arguments& a) {
+  std::error_code error;
   std::filesystem::create_directories(a.out, error);
   require(!error, ErrorId::io, "match", "cannot make the folder '", a.out, "': ", error.message());
   const auto folder = std::filesystem::path(a.trace).parent_path();
   require(folder.empty() || std::filesystem::is_directory(folder, error), ErrorId::io, "match",
           "--trace: there is no folder '", folder.string(), "'");
-  const auto features_of = [&](const char* name, const Photo& photo) {
-    const Tensor features = stage(name, [&] { return extract(photo.pixels); });
+  std::vector<std::string> files;
+  for (const std::string& e : a.exports) files.push_back(a.out + "/matches." + e);
+  files.push_back(a.out + "/matches.png");
+  auto all = files;
+  if (!a.trace.empty()) all.push_back(a.trace);
+  for (const std::string& file : all)
+    for (const std::string& input : {a.photo0, a.photo1, a.matcher.weights})
+      require(input.empty() || !std::filesystem::equivalent(file, input, error), ErrorId::usage,
+              "match", "'", input, "' would be overwritten. Hint: another --out or --trace");
+  return files;
+}
+
+int run(Arguments& a) {
+  if (!a.folder.photos.empty()) {
+    require(a.photo0.empty(), ErrorId::usage, "match",
+            "--folder matches the photos of a folder, and '", a.photo0, "' is one too many");
+    require(!a.explain && a.trace.empty(), ErrorId::usage, "match",
+            "--explain and --trace are for two photos");
+    return run_folder(a.folder, a.matcher, a.out, a.exports, a.verify, a.threshold, a.focal);
+  }
+  require(!a.photo1.empty(), ErrorId::usage, "match",
+          "two photos are needed, or --folder (match --help shows the options)");
+  if (a.exports.empty()) a.exports = {"csv"};
+  for (const std::string& e : a.exports)
+    require(e == "csv" || e == "json" || e == "npz" || e == "yml", ErrorId::usage, "match",
+            "--export: two photos have no '", e, "'; there is csv, json, npz, yml");
+  const Device device = a.matcher.machine.use();
+  a.matcher.resolve();
+  require(!a.explain || device == Device::cpu, ErrorId::usage, "match",
+          "--explain tells of the CPU's plan; a GPU has none. Hint: --device cpu");
+
+  Stages stage;
+  const Weights weights = stage("weights", [&] { return a.matcher.load(device); });
+  PhotoMatcher matcher(*weights.network, a.matcher.options);
+  FeatureExtractor& extract = matcher.extractor();
+  extract.record_events(!a.trace.empty());
+  Photo photo0 = stage("reading A", [&] { return matcher.read(a.photo0); });
+  Photo photo1 = stage("reading B", [&] { return matcher.read(a.photo1); });
+  const auto files = outputs(a);
+
+  const Tensor keypoints0 = stage("keypoints of A", [&] { return matcher.detect(photo0); });
+  const Tensor keypoints1 = stage("keypoints of B", [&] { return matcher.detect(photo1); });
+  const auto prepared = [&](const char* name, Photo& photo, const Tensor& keypoints, bool second) {
+    auto result = stage(name, [&] { return matcher.prepare(std::move(photo), keypoints, second); });
     if (extract.plan()) stage.trace.add(*extract.plan());
-    return features;
+    return result;
   };
-  const Tensor features0 = features_of("features of A", photo0);
-  const Tensor features1 = features_of("features of B", photo1);
-  const Tensor keypoints0 = stage("keypoints of A", [&] { return keypoints_of(a, photo0); });
-  const Tensor keypoints1 = stage("keypoints of B", [&] { return keypoints_of(a, photo1); });
-  Random random(a.seed);
-  const MatchResult result = stage("matching", [&] {
-    return match(features0, features1, keypoints0, keypoints1, a.match, random);
-  });
+  const PreparedPhoto p0 = prepared("features of A", photo0, keypoints0, false);
+  const PreparedPhoto p1 = prepared("features of B", photo1, keypoints1, true);
+  const PhotoMatches result = stage("matching", [&] { return matcher.match(p0, p1); });
+
+  MatchFile file;
+  const auto about = [](const std::string& path, const Photo& p) {
+    return MatchFile::Photo{path, p.original.stored_width, p.original.stored_height, {}};
+  };
+  file.photo0 = about(a.photo0, p0.photo);
+  file.photo1 = about(a.photo1, p1.photo);
+  file.matches = result.stored;
+  for (const Correspondence& m : result.found.matches) file.scores.push_back(m.score);
+  if (a.verify != "none")
+    stage("geometry", [&] {
+      const RansacOptions ransac{
+          .threshold = a.threshold, .seed = a.matcher.options.correspond.seed, .best_first = true};
+      std::array<Intrinsics, 2> cameras;
+      for (size_t k = 0; k < 2; ++k) {
+        const MatchFile::Photo& p = k == 0 ? file.photo0 : file.photo1;
+        const double f = a.focal.empty() ? 1.2 * double(std::max(p.width, p.height))
+                                         : a.focal[std::min(k, a.focal.size() - 1)];
+        cameras[k] = {f, f, double(p.width - 1) / 2, double(p.height - 1) / 2};
+      }
+      file.geometry = estimate_geometry(geometry(a.verify), file.matches, ransac, cameras);
+      file.same_scene = same_scene(file.matches, file.geometry, ransac);
+      return 0;
+    });
 
   stage("writing", [&] {
-    const Tensor picture = picture_of(result.matches, photo0, photo1, match_style(a.draw));
-    write_png(a.out + "/matches.png", picture);
-    write_file_atomically(a.out + "/matches.csv", csv_of(result.matches, photo0, photo1), "match");
+    const Tensor picture = picture_of(result.found.matches, file.geometry.inlier, p0.photo,
+                                      p1.photo, match_style(a.draw));
+    for (const std::string& path : files) {
+      if (path.ends_with(".png"))
+        write_png(path, picture);
+      else
+        write_matches(path, file);
+    }
     return 0;
   });
-
   if (!a.trace.empty()) stage.trace.write(a.trace);
 
   const auto describe = [](const char* name, const std::string& path, const Photo& p) {
@@ -205,21 +208,33 @@ int run(Arguments& a) {
                 (long long)p.original.stored_width, (long long)p.original.stored_height,
                 (long long)p.pixels.dim(1), (long long)p.pixels.dim(0));
   };
-  std::printf("on %s\n", cairn::describe(device, a.precision).c_str());
-  describe("A", a.photo0, photo0);
-  describe("B", a.photo1, photo1);
-  const bool every_pixel = a.match.mode == MatchMode::all_all;
-  std::printf("keypoints                %lld in A, %lld in B%s\n", (long long)keypoints0.dim(0),
-              (long long)keypoints1.dim(0),
-              every_pixel ? " (not used: every pixel is matched)" : "");
-  std::printf("matches                  %lld\n", (long long)result.matches.size());
-  if (a.match.ratio < 1)
-    std::printf("  after the ratio test   %lld\n", (long long)result.after_ratio);
-  if (a.match.reciprocity || a.match.stability)
-    std::printf("  after the search back  %lld\n", (long long)result.kept);
-  if (a.match.coarse > 0)
+  std::printf("on %s\n", cairn::describe(device, a.matcher.precision).c_str());
+  describe("A", a.photo0, p0.photo);
+  describe("B", a.photo1, p1.photo);
+  if (keypoints0.defined())
+    std::printf("keypoints                %lld in A, %lld in B\n", (long long)keypoints0.dim(0),
+                (long long)keypoints1.dim(0));
+  else
+    std::printf("keypoints                none: every pixel is matched\n");
+  if (p0.views.size() * p1.views.size() > 1)
+    std::printf("best seen                A at %.3g, B at %.3g turned by %d degrees\n",
+                result.scale0, result.scale1, result.rotation);
+  for (const auto& [name, left] : result.found.stages)
+    std::printf("%-24s %lld\n", name == "found" ? "matches" : ("  after " + name).c_str(),
+                (long long)left);
+  if (a.matcher.options.correspond.coarse > 0)
     std::printf("found coarse to fine     %.1f %% as by the exact search, in a sample\n",
-                100 * result.exact);
+                100 * result.found.exact);
+  if (a.verify != "none") {
+    const TwoView& g = file.geometry;
+    if (g.inliers > 0)
+      std::printf("%-24s %lld inliers within %g px\n", a.verify.c_str(), (long long)g.inliers,
+                  a.threshold);
+    else
+      std::printf("%-24s none fits\n", a.verify.c_str());
+    std::printf("same scene               %.2f%s\n", file.same_scene,
+                file.same_scene < 0.5 ? ": the photos probably show different things" : "");
+  }
   std::printf("time\n%s", stage.lines().c_str());
   std::printf("peak memory              %.0f MB, of which tensors %.0f MB\n",
               peak_resident_memory() / 1e6, double(memory_stats(Device::cpu).peak) / 1e6);
@@ -230,7 +245,7 @@ int run(Arguments& a) {
     std::printf("\nhow the network ran on B\n");
     print_plan(*extract.plan());
   }
-  std::printf("%s/matches.csv\n%s/matches.png\n", a.out.c_str(), a.out.c_str());
+  for (const std::string& path : files) std::printf("%s\n", path.c_str());
   return done;
 }
 

@@ -16,6 +16,9 @@ Decoded decode_png(std::span<const uint8_t> bytes, const ReadOptions& options,
 Decoded decode_jpeg(std::span<const uint8_t> bytes, const ReadOptions& options,
                     const std::string& name);
 
+Decoded decode_pnm(std::span<const uint8_t> bytes, const ReadOptions& options,
+                   const std::string& name);
+
 /// The orientation in a TIFF block, as EXIF keeps it; 1 unless a valid one is found.
 int exif_orientation(std::span<const uint8_t> tiff);
 

@@ -132,4 +132,57 @@ std::vector<Tensor> read_hdf5(const std::string& path, const std::vector<Hdf5Wis
   return tensors;
 }
 
+Hdf5Writer::Hdf5Writer(const std::string& path)
+    : path_(path), temporary_(cat(path, ".", ::getpid(), ".tmp")) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // it would print
+  file_ = H5Fcreate(temporary_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  require(file_ >= 0, ErrorId::io, "hdf5", "cannot write '", path, "'");
+  make_groups_ = H5Pcreate(H5P_LINK_CREATE);
+  H5Pset_create_intermediate_group(make_groups_, 1);
+}
+Hdf5Writer::~Hdf5Writer() {
+  if (make_groups_ >= 0) H5Pclose(make_groups_);
+  if (file_ < 0) return;
+  H5Fclose(file_);
+  std::error_code ignored;
+  std::filesystem::remove(temporary_, ignored);
+}
+void Hdf5Writer::add(const std::string& name, const Tensor& values) {
+  std::vector<hsize_t> extents;
+  for (int axis = 0; axis < values.rank(); ++axis) extents.push_back(hsize_t(values.dim(axis)));
+  const hid_t type = values.dtype() == DType::f32   ? H5T_NATIVE_FLOAT
+                     : values.dtype() == DType::f64 ? H5T_NATIVE_DOUBLE
+                     : values.dtype() == DType::i32 ? H5T_NATIVE_INT32
+                                                    : H5T_NATIVE_INT64;
+  require(H5Lexists(file_, name.substr(0, name.find('/')).c_str(), H5P_DEFAULT) <= 0 ||
+              H5Oexists_by_name(file_, name.c_str(), H5P_DEFAULT) <= 0,
+          ErrorId::argument, "hdf5", "'", path_, "': '", name, "' is given twice");
+  const Handle space(H5Screate_simple(int(extents.size()), extents.data(), nullptr), H5Sclose);
+  const Handle data(
+      H5Dcreate2(file_, name.c_str(), type, space, make_groups_, H5P_DEFAULT, H5P_DEFAULT),
+      H5Dclose);
+  const char* bytes = static_cast<const char*>(values.raw());
+  require(data.ok() && (values.numel() == 0 ||
+                        H5Dwrite(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) >= 0),
+          ErrorId::io, "hdf5", "cannot write '", name, "' to '", path_, "'");
+}
+void Hdf5Writer::commit() {
+  const bool flushed = H5Fflush(file_, H5F_SCOPE_GLOBAL) >= 0;
+  const bool closed = H5Fclose(file_) >= 0;
+  file_ = -1;
+  std::error_code error;
+  if (flushed && closed) {
+    const int fd = ::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+      ::fsync(fd);
+      ::close(fd);
+    }
+    std::filesystem::rename(temporary_, path_, error);
+    if (!error) return;
+  }
+  std::error_code ignored;
+  std::filesystem::remove(temporary_, ignored);
+  throw Error(ErrorId::io, "hdf5", cat("cannot write '", path_, "'"));
+}
+
 }  // namespace cairn

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 namespace cairn {
 namespace {
@@ -32,7 +33,8 @@ std::vector<std::string> find_images(const std::string& folder) {
     if (it->is_symlink(ignored) && leads_back(it)) it.disable_recursion_pending();
     std::string extension = it->path().extension();
     for (char& c : extension) c = char(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    if (extension != ".jpg" && extension != ".jpeg" && extension != ".png") continue;
+    static const std::set<std::string> known = {".jpg", ".jpeg", ".png", ".ppm", ".pgm"};
+    if (!known.contains(extension)) continue;
     // A link to nothing is a photo that will be named as broken.
     if (it->is_regular_file(ignored) || !it->exists(ignored)) paths.push_back(it->path());
   }

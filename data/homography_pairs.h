@@ -13,10 +13,9 @@
 
 namespace cairn {
 
-/// The .jpg, .jpeg and .png files (any case) in a folder and all folders below, sorted by path.
-/// Links are followed, but not back into a folder that the walk is in; pipes and devices are no
-/// photos, whatever their name.
-/// Throws ErrorId::io when the folder cannot be read.
+/// The .jpg, .jpeg, .png, .ppm and .pgm files (any case) in a folder and all folders below, sorted
+/// by path. Links are followed, but not back into a folder that the walk is in; pipes and devices
+/// are no photos, whatever their name. Throws ErrorId::io when the folder cannot be read.
 std::vector<std::string> find_images(const std::string& folder);
 
 struct HomographyPairsOptions {

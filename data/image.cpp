@@ -11,13 +11,6 @@
 namespace cairn {
 namespace {
 
-constexpr uint8_t png_magic[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-constexpr uint8_t jpeg_magic[] = {0xff, 0xd8, 0xff};
-
-bool begins_with(std::span<const uint8_t> bytes, std::span<const uint8_t> magic) {
-  return bytes.size() >= magic.size() && std::equal(magic.begin(), magic.end(), bytes.begin());
-}
-
 bool transposed(int orientation) { return orientation >= 5; }
 
 /// New pixels with the orientation undone.
@@ -91,27 +84,36 @@ std::array<double, 2> Image::to_stored(double x, double y) const {
   }
 }
 
+Image oriented(const Tensor& stored, int orientation) {
+  Image image{stored, orientation, stored.dim(1), stored.dim(0)};
+  if (orientation != 1) image.pixels = upright(image);
+  return image;
+}
+
 Image read_image_from_memory(std::span<const uint8_t> bytes, const ReadOptions& options,
                              const std::string& name) {
   require(options.channels == 0 || options.channels == 1 || options.channels == 3,
           ErrorId::argument, "read_image", "channels is ", options.channels, ", not 0, 1 or 3");
   require(!bytes.empty(), ErrorId::format, "read_image", "'", name, "' is empty");
-  const bool png = begins_with(bytes, png_magic);
-  require(png || begins_with(bytes, jpeg_magic), ErrorId::format, "read_image", "'", name,
-          "' is neither a PNG nor a JPEG file");
-  auto decoded = (png ? detail::decode_png : detail::decode_jpeg)(bytes, options, name);
-
-  Image image;
-  image.pixels = std::move(decoded.pixels);
-  if (options.channels == 1) image.pixels = to_gray(image.pixels);
-  if (options.channels == 3) image.pixels = to_rgb(image.pixels);
-  image.stored_height = image.pixels.dim(0);
-  image.stored_width = image.pixels.dim(1);
-  if (options.respect_exif && decoded.orientation != 1) {
-    image.orientation = decoded.orientation;
-    image.pixels = upright(image);
-  }
-  return image;
+  struct Format {
+    std::string_view magic;
+    detail::Decoded (*decode)(std::span<const uint8_t>, const ReadOptions&, const std::string&);
+  };
+  static const Format formats[] = {{"\x89PNG\r\n\x1a\n", detail::decode_png},
+                                   {"\xff\xd8\xff", detail::decode_jpeg},
+                                   {"P5", detail::decode_pnm},
+                                   {"P6", detail::decode_pnm}};
+  const std::string_view begin(reinterpret_cast<const char*>(bytes.data()),
+                               std::min<size_t>(bytes.size(), 8));
+  const auto format =
+      std::ranges::find_if(formats, [&](const Format& f) { return begin.starts_with(f.magic); });
+  require(format != std::end(formats), ErrorId::format, "read_image", "'", name,
+          "' is none of a PNG, a JPEG, and a PGM or PPM file");
+  const auto decoded = format->decode(bytes, options, name);
+  Tensor pixels = decoded.pixels;
+  if (options.channels == 1) pixels = to_gray(pixels);
+  if (options.channels == 3) pixels = to_rgb(pixels);
+  return oriented(pixels, options.respect_exif ? decoded.orientation : 1);
 }
 
 Image read_image(const std::string& path, const ReadOptions& options) {

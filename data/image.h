@@ -25,6 +25,10 @@ struct Image {
   std::array<double, 2> to_stored(double x, double y) const;
 };
 
+/// Pixels turned as an EXIF orientation (1..8) says; to_stored() leads back. 6, 3 and 8 turn by 90,
+/// 180 and 270 degrees clockwise.
+Image oriented(const Tensor& stored, int orientation);
+
 struct ReadOptions {
   int channels = 0;                       ///< 1: gray, 3: RGB, 0: as in the file
   bool respect_exif = true;               ///< turn the pixels upright as the EXIF orientation says
@@ -32,10 +36,10 @@ struct ReadOptions {
 };
 
 /// Reads a PNG (any kind; 16 bits are rounded to 8, alpha is dropped as OpenCV and PIL do) or a
-/// JPEG (gray or colour; not CMYK). The type is told by the first bytes, not by the name. Gray from
-/// a colour JPEG is its stored luma, as in OpenCV; from a colour PNG it is to_gray. Throws
-/// ErrorId::io when the file cannot be read, ErrorId::format when its bytes are not a whole image;
-/// both name the path.
+/// JPEG (gray or colour; not CMYK), or a binary PGM or PPM. The type is told by the first bytes,
+/// not by the name. Gray from a colour JPEG is its stored luma, as in OpenCV; from a colour PNG it
+/// is to_gray. Throws ErrorId::io when the file cannot be read, ErrorId::format when its bytes are
+/// not a whole image; both name the path.
 Image read_image(const std::string& path, const ReadOptions& options = {});
 /// The same from bytes; `name` stands for the path in errors.
 Image read_image_from_memory(std::span<const uint8_t> bytes, const ReadOptions& options = {},

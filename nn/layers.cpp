@@ -61,9 +61,13 @@ Var BatchNorm2d::after(ConvTranspose2d& conv, const Var& x, bool relu) {
 }
 
 Var BatchNorm2d::run(const Var& x, const Var& residual, bool relu) {
-  BatchNormState state{running_mean_, running_var_, momentum_, eps_, training() || own_moments};
+  const bool takes = take_moments && !training();
+  BatchNormState state{running_mean_, running_var_, takes ? 1 : momentum_, eps_,
+                       training() || own_moments || takes};
   const bool counts = training() && !Recomputing::active();
-  if (state.training && !counts) state.running_mean = state.running_var = {};  // left alone
+  if (takes) take_moments = own_moments = false;
+  if (state.training && !counts && !takes)
+    state.running_mean = state.running_var = {};  // left alone
   if (counts) ++*batches_.data<int64_t>();
   return batch_norm(x, weight_, bias_, state, residual, relu);
 }

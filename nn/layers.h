@@ -49,11 +49,13 @@ class BatchNorm2d : public Module {
   /// Normalise by the moments of the input itself in evaluation mode too, not by the running ones:
   /// what a network trained on one image at a time has always seen.
   bool own_moments = false;
+  /// Until the next input, whose moments become the running ones, by which it is normalised then.
+  bool take_moments = false;
 
  private:
   Var forward(const Var& x) override { return run(x, {}, false); }
   Var run(const Var& x, const Var& residual, bool relu);
-  bool foldable() const { return !training() && !own_moments && NoGrad::active(); }
+  bool foldable() const { return !training() && !own_moments && !take_moments && NoGrad::active(); }
   double momentum_, eps_;
   Var &weight_, &bias_;
   Tensor &running_mean_, &running_var_, &batches_;

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <vector>
 
+#include "data/image.h"
+#include "data/sift/sift.h"
+#include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/parallel.h"
 
 namespace cairn::ucn {
@@ -40,6 +44,63 @@ std::vector<float> corner_strength(const float* image, int64_t h, int64_t w) {
 }
 
 }  // namespace
+
+KeypointKind keypoint_kind(const std::string& name) {
+  constexpr std::array names = {"sift", "corners", "grid"};
+  const auto at = std::ranges::find(names, name);
+  require(at != names.end(), ErrorId::argument, "keypoints", "no keypoints '", name,
+          "'; there is sift, corners, grid");
+  return KeypointKind(at - names.begin());
+}
+
+Tensor detect_keypoints(const Tensor& image, const KeypointOptions& o) {
+  require_image("detect_keypoints", image);
+  if (o.kind == KeypointKind::sift) return detect_sift(to_gray(image), o);
+  if (o.kind == KeypointKind::grid)
+    return grid_keypoints(image.dim(0), image.dim(1), o).to(DType::f64);
+  const Tensor gray = kernels::affine(to_gray(image).to(DType::f32), 1.0 / 255, 0);
+  return detect_corners(gray, o).to(DType::f64);
+}
+
+std::vector<int64_t> apart(const Tensor& points, double radius) {
+  // Cells as wide as the radius: a near point lies in one of nine.
+  std::map<std::pair<int64_t, int64_t>, std::vector<int64_t>> cells;
+  std::vector<int64_t> chosen;
+  const double* p = points.data<double>();
+  for (int64_t k = 0; k < points.dim(0); ++k) {
+    const double x = p[2 * k], y = p[2 * k + 1];
+    const auto column = int64_t(std::floor(x / radius)), row = int64_t(std::floor(y / radius));
+    bool alone = true;
+    for (int64_t c = column - 1; alone && c <= column + 1; ++c)
+      for (int64_t r = row - 1; alone && r <= row + 1; ++r) {
+        const auto cell = cells.find({c, r});
+        if (cell == cells.end()) continue;
+        alone = std::ranges::none_of(cell->second, [&](int64_t other) {
+          return std::hypot(p[2 * other] - x, p[2 * other + 1] - y) < radius;
+        });
+      }
+    if (!alone) continue;
+    chosen.push_back(k);
+    cells[{column, row}].push_back(k);
+  }
+  return chosen;
+}
+
+Tensor detect_sift(const Tensor& gray, const KeypointOptions& o) {
+  const auto found = sift_keypoints(gray, {.contrast = o.contrast});
+  Tensor points = Tensor::empty({int64_t(found.size()), 2}, DType::f64);
+  for (size_t k = 0; k < found.size(); ++k) {
+    // Extrema are fitted up to half a pixel beyond the border's.
+    points.data<double>()[2 * k] = std::clamp(double(found[k].x), 0.0, double(gray.dim(1) - 1));
+    points.data<double>()[2 * k + 1] = std::clamp(double(found[k].y), 0.0, double(gray.dim(0) - 1));
+  }
+  std::vector<int64_t> chosen = apart(points, 1);
+  if (int64_t(chosen.size()) > o.max_keypoints) chosen.resize(size_t(o.max_keypoints));
+  Tensor kept = Tensor::empty({int64_t(chosen.size()), 2}, DType::f64);
+  for (size_t k = 0; k < chosen.size(); ++k)
+    std::copy_n(points.data<double>() + 2 * chosen[k], 2, kept.data<double>() + 2 * k);
+  return kept;
+}
 
 Tensor detect_corners(const Tensor& image, const KeypointOptions& o) {
   require(image.rank() == 3 && image.dim(2) == 1, ErrorId::shape, "detect_corners", "the image is ",

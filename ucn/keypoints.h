@@ -1,15 +1,34 @@
-// Where to look for matches: corners, or a grid.
+// Where to look for matches: SIFT's keypoints, corners, or a grid.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "tensor/tensor.h"
 
 namespace cairn::ucn {
 
+enum class KeypointKind { sift, corners, grid };
+/// "sift", "corners", "grid"; throws ErrorId::argument for another name.
+KeypointKind keypoint_kind(const std::string& name);
+
 struct KeypointOptions {
+  KeypointKind kind = KeypointKind::sift;
   int64_t max_keypoints = 2000;
   /// Corners are local maxima over (2 spacing + 1)^2 pixels; grid points are 2 spacing apart.
   int64_t spacing = 2;
+  double contrast = 0.01;  ///< SIFT's; OpenCV's 0.04 leaves plain photos nearly empty
 };
+
+/// Keypoints of the kind asked for. image: H x W x 1|3 u8. Result: K x 2 (x, y) f64.
+Tensor detect_keypoints(const Tensor& image, const KeypointOptions& options);
+
+/// The strongest SIFT keypoints (data/sift), one where several orientations or scales share a place
+/// to within a pixel. gray: H x W x 1 u8. Result: K x 2 f64, strongest first.
+Tensor detect_sift(const Tensor& gray, const KeypointOptions& options);
+
+/// Which points have no earlier one nearer than `radius` px, in their order. points: K x 2 f64.
+std::vector<int64_t> apart(const Tensor& points, double radius);
 
 /// Corners by the smaller eigenvalue of the gradients' second moments over a 5 x 5 window (Shi and
 /// Tomasi, "Good features to track", CVPR 1994), strongest first, those without any contrast left

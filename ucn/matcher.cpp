@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/geometry/homography.h"
+#include "tensor/kernels/bilinear/bilinear.h"
+#include "tensor/kernels/l2_normalize/l2_normalize.h"
 #include "tensor/kernels/nearest/nearest.h"
 #include "tensor/kernels/pixels/pixels.h"
 #include "tensor/kernels/rows/rows.h"
@@ -20,40 +23,42 @@ MatchMode match_mode(const std::string& name) {
 
 namespace {
 
-/// The pixels of one image that may be matched: row-major pixel numbers and their features, all
-/// where the features are.
+/// What may be matched of one photo: rows of features and where they are.
 struct Side {
-  Side(const Tensor& features, const Tensor& keypoints, bool every_pixel) {
-    require(features.rank() == 3, ErrorId::shape, "match", "features are ", features.shape(),
-            ", not H x W x C");
-    height = features.dim(0);
-    width = features.dim(1);
-    all = features.reshape({height * width, features.dim(2)});
-    if (every_pixel) {
-      rows = all;
-      return;
+  Side(const PhotoFeatures& photo, bool every_pixel) {
+    if (photo.dense.defined()) {
+      require(photo.dense.rank() == 3, ErrorId::shape, "match", "features are ",
+              photo.dense.shape(), ", not H x W x C");
+      height = photo.dense.dim(0);
+      width = photo.dense.dim(1);
+      all = photo.dense.reshape({height * width, photo.dense.dim(2)});
     }
-    require(keypoints.defined() && keypoints.rank() == 2 && keypoints.dim(1) == 2, ErrorId::shape,
-            "match", "keypoints must be K x 2");
-    pixels = Tensor::empty({keypoints.dim(0)}, DType::i64);
-    for (int64_t k = 0; k < keypoints.dim(0); ++k) {
-      const int64_t *p = keypoints.data<int64_t>() + 2 * k, x = p[0], y = p[1];
-      require(x >= 0 && x < width && y >= 0 && y < height, ErrorId::index, "match", "keypoint (", x,
-              ", ", y, ") lies outside the image of ", width, "x", height);
-      pixels.data<int64_t>()[k] = y * width + x;
-    }
-    pixels = pixels.to(features.device());
-    rows = kernels::gather_rows(all, pixels);
+    require(!every_pixel || all.defined(), ErrorId::argument, "match",
+            "this mode needs the features of all pixels, not of keypoints alone");
+    rows = every_pixel ? all : photo.descriptors;
+    points = every_pixel ? Tensor() : photo.keypoints;
+    require(every_pixel || (rows.defined() && points.defined() && rows.dim(0) == points.dim(0)),
+            ErrorId::shape, "match", "keypoints need one descriptor each");
   }
   int64_t count() const { return rows.dim(0); }
+  Point at(int64_t row) const {
+    if (!points.defined()) return {double(row % width), double(row / width)};
+    return {points.data<double>()[2 * row], points.data<double>()[2 * row + 1]};
+  }
   /// The pixels of these rows.
   Tensor pixels_of(const Tensor& index) const {
-    if (!pixels.defined()) return index;
-    return kernels::gather_rows(pixels.reshape({-1, 1}), index).reshape({-1});
+    if (!points.defined()) return index;
+    Tensor pixels = Tensor::empty({count()}, DType::i64);
+    for (int64_t k = 0; k < count(); ++k) {
+      const auto [x, y] = at(k);
+      pixels.data<int64_t>()[k] = std::clamp<int64_t>(std::llround(y), 0, height - 1) * width +
+                                  std::clamp<int64_t>(std::llround(x), 0, width - 1);
+    }
+    return kernels::gather_rows(pixels.to(index.device()).reshape({-1, 1}), index).reshape({-1});
   }
 
-  int64_t height, width;
-  Tensor all, rows, pixels;  // pixels: undefined when rows are all pixels
+  int64_t height = 0, width = 0;
+  Tensor all, rows, points;  // points: undefined when rows are all pixels
 };
 
 double squared(double v) { return v * v; }
@@ -87,70 +92,99 @@ double exact_share(const Tensor& queries, const Tensor& database, const Tensor& 
 
 }  // namespace
 
-MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor& keypoints0,
-                  const Tensor& keypoints1, const MatcherOptions& o, Random& random,
-                  const Tensor& noise) {
-  require_same_device("match", features0, features1);
-  const Side from(features0, keypoints0, o.mode == MatchMode::all_all);
-  const Side to(features1, keypoints1, o.mode != MatchMode::keypoints);
+PhotoFeatures describe(const Tensor& dense, const Tensor& keypoints) {
+  const char* op = "describe";
+  require(dense.rank() == 3, ErrorId::shape, op, "features are ", dense.shape(), ", not H x W x C");
+  require(keypoints.defined() && keypoints.rank() == 2 && keypoints.dim(1) == 2, ErrorId::shape, op,
+          "keypoints must be K x 2");
+  const int64_t n = keypoints.dim(0), h = dense.dim(0), w = dense.dim(1);
+  const Tensor points = keypoints.to(DType::f64);
+  for (int64_t k = 0; k < n; ++k) {
+    const double x = points.data<double>()[2 * k], y = points.data<double>()[2 * k + 1];
+    require(x >= -0.5 && y >= -0.5 && x <= double(w) - 0.5 && y <= double(h) - 0.5, ErrorId::index,
+            op, "keypoint (", x, ", ", y, ") lies outside the image of ", w, "x", h);
+  }
+  if (keypoints.dtype() != DType::i64) {
+    const Tensor at = points.to(dense.dtype()).to(dense.device());
+    return {dense, points, kernels::l2_normalize(kernels::bilinear_sample(dense, at), 1e-8)};
+  }
+  Tensor pixels = Tensor::empty({n}, DType::i64);
+  for (int64_t k = 0; k < n; ++k)
+    pixels.data<int64_t>()[k] =
+        keypoints.data<int64_t>()[2 * k + 1] * w + keypoints.data<int64_t>()[2 * k];
+  return {dense, points,
+          kernels::gather_rows(dense.reshape({h * w, dense.dim(2)}), pixels.to(dense.device()))};
+}
+
+MatchResult match(const PhotoFeatures& photo0, const PhotoFeatures& photo1, const MatcherOptions& o,
+                  Random& random, const Tensor& noise) {
+  const Side from(photo0, o.mode == MatchMode::all_all);
+  const Side to(photo1, o.mode != MatchMode::keypoints);
+  require_same_device("match", from.rows, to.rows);
   MatchResult result;
   if (from.count() == 0 || to.count() == 0) return result;
   const int64_t n = from.count();
   require(!noise.defined() || noise.shape() == Shape{n, 2}, ErrorId::shape, "match",
           "the noise is ", noise.shape(), ", not ", n, "x2");
+  require(!o.stability || to.all.defined(), ErrorId::argument, "match",
+          "the stability test needs the features of all pixels, not of keypoints alone");
 
   // Nothing is looked at before all is found: on a GPU that would wait.
   // Where the way back leads from rows of `to` among those of `from`, one product finds both ways.
   const bool search_back = o.reciprocity || o.stability;
   const bool both_ways =
       search_back && o.mode != MatchMode::all && (o.mode == MatchMode::all_all || !o.stability);
-  const auto both = o.coarse > 0 ? coarse_to_fine(features0, features1, o, both_ways)
+  const auto both = o.coarse > 0 ? coarse_to_fine(photo0.dense, photo1.dense, o, both_ways)
                     : both_ways  ? kernels::nearest_both(from.rows, to.rows)
                                  : kernels::NearestBoth{kernels::nearest(from.rows, to.rows), {}};
   const auto& there = both.forward;
   if (o.coarse > 0) result.exact = exact_share(from.rows, to.rows, there.index);
-  Tensor ends = to.pixels_of(there.index), back;
+  const Side home = o.mode == MatchMode::all && search_back ? Side(photo0, true) : from;
+  Tensor back;  // rows of `home`
   if (search_back) {
-    Tensor starts = ends;
+    Tensor starts =
+        o.mode == MatchMode::keypoints && !o.stability ? there.index : to.pixels_of(there.index);
     if (o.stability) {
       Tensor moves = noise;
       if (!moves.defined()) {
         moves = Tensor::empty({n, 2}, DType::i64);
         for (int64_t& m : moves.span<int64_t>()) m = random.chance(0.5) ? 1 : -1;
       }
-      starts = kernels::moved_pixels(ends, moves.to(ends.device()), to.height, to.width);
+      starts = kernels::moved_pixels(starts, moves.to(starts.device()), to.height, to.width);
     }
-    if (both_ways) {
-      const Tensor rows = o.mode == MatchMode::all_all ? starts : there.index;
-      back = from.pixels_of(kernels::gather_rows(both.back.reshape({-1, 1}), rows).reshape({-1}));
-    } else {
-      const Side home = o.mode == MatchMode::all ? Side(features0, {}, true) : from;
-      back =
-          home.pixels_of(kernels::nearest(kernels::gather_rows(to.all, starts), home.rows).index);
-    }
+    back = both_ways ? kernels::gather_rows(both.back.reshape({-1, 1}), starts).reshape({-1})
+                     : kernels::nearest(kernels::gather_rows(to.all, starts), home.rows).index;
   }
 
   const auto read = [](const Tensor& t) { return t.defined() ? t.to(Device::cpu) : t; };
   const Tensor distance = read(there.distance).to(DType::f64);
-  const Tensor second = read(there.second).to(DType::f64), starts = read(from.pixels);
-  ends = read(ends);
+  const Tensor second = read(there.second).to(DType::f64), index = read(there.index);
   back = read(back);
   for (int64_t k = 0; k < n; ++k) {
-    const int64_t start = starts.defined() ? starts.data<int64_t>()[k] : k;
-    const int64_t end = ends.data<int64_t>()[k], w0 = from.width, w1 = to.width;
+    const int64_t end = index.data<int64_t>()[k];
+    const Point p0 = from.at(k), p1 = to.at(end);
     const double d2 = distance.data<double>()[k], s2 = second.data<double>()[k];
     bool kept = o.ratio >= 1 || std::sqrt(d2) < o.ratio * std::sqrt(s2);
     result.after_ratio += kept;
     if (back.defined()) {
-      const int64_t r = back.data<int64_t>()[k];
-      kept = kept && squared(double(r % w0 - start % w0)) + squared(double(r / w0 - start / w0)) <
-                         squared(o.radius);
+      const Point r = home.at(back.data<int64_t>()[k]);
+      kept = kept && squared(r[0] - p0[0]) + squared(r[1] - p0[1]) < squared(o.radius);
     }
     result.kept += kept;
-    result.matches.push_back({double(start % w0), double(start / w0), double(end % w1),
-                              double(end / w1), 1 - d2 / 2, kept});
+    result.matches.push_back({p0[0], p0[1], p1[0], p1[1], 1 - d2 / 2, kept, k, end});
   }
   return result;
+}
+
+MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor& keypoints0,
+                  const Tensor& keypoints1, const MatcherOptions& o, Random& random,
+                  const Tensor& noise) {
+  require_same_device("match", features0, features1);
+  const auto photo = [](const Tensor& features, const Tensor& keypoints, bool every_pixel) {
+    return every_pixel ? PhotoFeatures{features, {}, {}} : describe(features, keypoints);
+  };
+  return match(photo(features0, keypoints0, o.mode == MatchMode::all_all),
+               photo(features1, keypoints1, o.mode != MatchMode::keypoints), o, random, noise);
 }
 
 HitRatios hit_ratios(const Tensor& features0, const Tensor& features1, const Tensor& positions0,

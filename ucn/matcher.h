@@ -35,10 +35,21 @@ struct MatcherOptions {
   int64_t coarse = 0;
 };
 
+/// What the matcher sees of one photo, all on one device but for the keypoints, on the CPU.
+struct PhotoFeatures {
+  Tensor dense;        ///< H x W x C, of unit length; undefined where keypoints are all there is
+  Tensor keypoints;    ///< K x 2 (x, y) f64, px of `dense`
+  Tensor descriptors;  ///< K x C, of unit length
+};
+/// Features at keypoints, K x 2: at whole pixels (i64), or interpolated and of unit length again
+/// (f64). Throws ErrorId::shape, and ErrorId::index for a keypoint outside.
+PhotoFeatures describe(const Tensor& dense, const Tensor& keypoints);
+
 struct Match {
   double x0, y0, x1, y1;
-  double score;  ///< cosine of the two features
-  bool kept;
+  double score;                  ///< cosine of the two features
+  bool kept;                     ///< by every test
+  int64_t row0 = -1, row1 = -1;  ///< numbers of its ends: of keypoints or, row-major, of pixels
 };
 
 struct MatchResult {
@@ -50,10 +61,11 @@ struct MatchResult {
   double exact = 1;
 };
 
-/// features: H x W x C of unit length, on one device; keypoints, on the CPU: K x 2 i64 (x, y),
-/// ignored where the mode takes all pixels. `noise`: the stability test's moves, one row (dx, dy)
-/// per match, i64; drawn from `random` if undefined. Distance matrices are never stored. Throws
-/// ErrorId::shape, ErrorId::index, ErrorId::argument.
+/// `noise`: the stability test's moves, one row (dx, dy) per match, i64; drawn from `random` if
+/// undefined. Distance matrices are never stored. Throws ErrorId::shape, ErrorId::argument.
+MatchResult match(const PhotoFeatures& photo0, const PhotoFeatures& photo1,
+                  const MatcherOptions& options, Random& random, const Tensor& noise = {});
+/// The same of dense features and keypoints, which are ignored where the mode takes all pixels.
 MatchResult match(const Tensor& features0, const Tensor& features1, const Tensor& keypoints0,
                   const Tensor& keypoints1, const MatcherOptions& options, Random& random,
                   const Tensor& noise = {});

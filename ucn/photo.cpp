@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "tensor/kernels/elementwise/elementwise.h"
 
 namespace cairn::ucn {
 
-Photo read_photo(const std::string& path, int64_t channels, const PhotoOptions& o) {
+Photo as_photo(const Image& image, int64_t channels, const PhotoOptions& o) {
   Photo p;
-  p.original = read_image(path, {.respect_exif = o.respect_exif});
+  p.original = image;
   const Tensor& full = p.original.pixels;
   double scale = o.scale;
   const double longest = double(std::max(full.dim(0), full.dim(1)));
@@ -19,6 +20,12 @@ Photo read_photo(const std::string& path, int64_t channels, const PhotoOptions& 
   };
   p.pixels = resize_area(channels == 1 ? to_gray(full) : to_rgb(full), extent(0), extent(1));
   return p;
+}
+
+Photo read_photo(const std::string& path, int64_t channels, const PhotoOptions& o) {
+  Image image = read_image(path, {.respect_exif = o.respect_exif && o.orientation == 0});
+  if (o.orientation > 1) image = oriented(image.pixels, o.orientation);
+  return as_photo(image, channels, o);
 }
 
 std::array<double, 2> Photo::to_stored(double x, double y) const {
@@ -54,6 +61,56 @@ Tensor finite(const Tensor& features) {
 Tensor extract_features(ResUNet& network, const Tensor& pixels) {
   if (network.device() == Device::cpu) return FeatureExtractor(network)(pixels);
   return finite(forward(network, pixels.to(network.device())));
+}
+
+std::vector<Tile> tiles_of(int64_t height, int64_t width, int64_t side, int64_t margin) {
+  require(side >= 8 && margin >= 0, ErrorId::argument, "tiles", "a side of ", side,
+          " px and a margin of ", margin);
+  struct Span {
+    int64_t begin, extent, first, last;  // with margin; core
+  };
+  const auto cut = [&](int64_t n) {
+    const int64_t count = std::max<int64_t>(1, (n + side - 1) / side);
+    const int64_t core = (n + count - 1) / count, around = (margin + 7) / 8 * 8;
+    int64_t extent = (core + 7) / 8 * 8 + 2 * around;
+    extent += ((n - extent) % 8 + 8) % 8;  // so that the last one begins at a multiple of 8 too
+    std::vector<Span> spans;
+    if (count == 1 || extent >= n) return std::vector<Span>{{0, n, 0, n}};
+    for (int64_t k = 0; k < count; ++k) {
+      const int64_t first = k * core, last = std::min(n, first + core);
+      const int64_t begin = std::clamp<int64_t>((first - around) / 8 * 8, 0, n - extent);
+      spans.push_back({begin, extent, first, last});
+    }
+    return spans;
+  };
+  std::vector<Tile> tiles;
+  for (const Span& y : cut(height))
+    for (const Span& x : cut(width))
+      tiles.push_back({x.begin, y.begin, x.extent, y.extent, x.first, y.first, x.last, y.last});
+  return tiles;
+}
+
+void FeatureExtractor::in_tiles(
+    const Tensor& pixels, int64_t side,
+    const std::function<void(const Tensor& features, const Tile& tile)>& use) {
+  const int64_t h = pixels.dim(0), w = pixels.dim(1), c = pixels.dim(2);
+  const double scale = std::min(1.0, std::sqrt(1e6 / double(h * w)));
+  const auto reduced = [&](int64_t n) {
+    return std::max<int64_t>(1, std::llround(scale * double(n)));
+  };
+  if (network_.config().image_statistics) {
+    network_.freeze_statistics(
+        input_of(resize_area(pixels, reduced(h), reduced(w)).to(network_.device())));
+    plan_.reset();  // they hold other statistics
+    sizes_.clear();
+  }
+  for (const Tile& tile : tiles_of(h, w, side)) {
+    Tensor part = Tensor::empty({tile.height, tile.width, c}, DType::u8);
+    for (int64_t y = 0; y < tile.height; ++y)
+      std::memcpy(part.data<uint8_t>() + y * tile.width * c,
+                  pixels.data<uint8_t>() + ((tile.y + y) * w + tile.x) * c, size_t(tile.width * c));
+    use((*this)(part), tile);
+  }
 }
 
 Tensor FeatureExtractor::run_plan(const Tensor& pixels) {

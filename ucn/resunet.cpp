@@ -110,6 +110,16 @@ void ResUNet::set_recompute(bool on) {
   for (Level& l : up_) l.recompute = on;
 }
 
+void ResUNet::freeze_statistics(const Tensor& image) {
+  if (!config_.image_statistics) return;
+  NoGrad no_grad;
+  eval();
+  for_each([](nn::Module& m) {
+    if (auto* norm = dynamic_cast<nn::BatchNorm2d*>(&m)) norm->take_moments = true;
+  });
+  (*this)(image);
+}
+
 Var ResUNet::forward(const Var& x) {
   require(x.value().rank() == 4 && x.dim(3) == config_.inputs && x.value().numel() > 0,
           ErrorId::shape, config_.model, "the input is ", x.shape(), ", but N x H x W x ",

@@ -44,6 +44,11 @@ class ResUNet : public nn::Module {
   /// which must outlive it.
   void set_recompute(bool on);
 
+  /// With image_statistics: normalise the images that follow by the moments of this one
+  /// (1 x H x W x inputs), so that parts of a photo are seen as the whole is. Writes the running
+  /// moments. Without, does nothing.
+  void freeze_statistics(const Tensor& image);
+
  private:
   class Block;
   /// A convolution down or up to one resolution, its norm and ReLU, and the residual blocks.

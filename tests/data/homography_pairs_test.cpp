@@ -184,7 +184,7 @@ TEST_CASE("broken photos are reported and passed over; only when none is left is
   const auto broken = source.broken();
   REQUIRE(broken.size() == 2);
   CHECK(broken[0].path == folder / "a.png");
-  CHECK(has(broken[0].message, "neither a PNG nor a JPEG"));
+  CHECK(has(broken[0].message, "none of a PNG, a JPEG"));
   CHECK(has(broken[1].message, "only 8 x 8 pixels"));
 
   Folder empty;

@@ -229,7 +229,7 @@ TEST_CASE("what is no image is refused in one line that names the file") {
   CHECK(has(read(folder / "empty.png"), "format: read_image: '" + (folder / "empty.png")));
   CHECK(has(read(folder / "empty.png"), "is empty"));
   write_file_atomically(folder / "text.png", "no picture, only words");
-  CHECK(has(read(folder / "text.png"), "neither a PNG nor a JPEG"));
+  CHECK(has(read(folder / "text.png"), "none of a PNG, a JPEG"));
 }
 
 TEST_CASE(

@@ -8,7 +8,7 @@
 
 #include "tensor/random.h"
 #include "tests/errors.h"
-#include "ucn/geometry/minimal.h"
+#include "ucn/geometry/minimal-inl.h"
 #include "ucn/geometry/two_view.h"
 
 using namespace cairn;

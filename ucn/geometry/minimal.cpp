@@ -1,4 +1,4 @@
-#include "ucn/geometry/minimal.h"
+#include "ucn/geometry/minimal-inl.h"
 
 #include <Eigen/Eigenvalues>
 #include <Eigen/LU>
@@ -6,6 +6,8 @@
 #include <Eigen/SVD>
 #include <algorithm>
 #include <cmath>
+
+#include "tensor/error.h"
 
 namespace cairn::ucn::minimal {
 namespace {
@@ -127,16 +129,18 @@ Cubic operator*(const Quadratic& a, const Linear& b) {
 }
 
 /// Polynomials in one variable, lowest power first.
-using Polynomial = std::vector<double>;
-Polynomial operator*(const Polynomial& a, const Polynomial& b) {
-  Polynomial c(a.size() + b.size() - 1);
-  for (size_t i = 0; i < a.size(); ++i)
-    for (size_t j = 0; j < b.size(); ++j) c[i + j] += a[i] * b[j];
+template <size_t N>
+using Polynomial = std::array<double, N>;
+template <size_t A, size_t B>
+Polynomial<A + B - 1> operator*(const Polynomial<A>& a, const Polynomial<B>& b) {
+  Polynomial<A + B - 1> c{};
+  for (size_t i = 0; i < A; ++i)
+    for (size_t j = 0; j < B; ++j) c[i + j] += a[i] * b[j];
   return c;
 }
-Polynomial operator-(Polynomial a, const Polynomial& b) {
-  a.resize(std::max(a.size(), b.size()));
-  for (size_t i = 0; i < b.size(); ++i) a[i] -= b[i];
+template <size_t N>
+Polynomial<N> operator-(Polynomial<N> a, const Polynomial<N>& b) {
+  for (size_t i = 0; i < N; ++i) a[i] -= b[i];
   return a;
 }
 double value(std::span<const double> c, double z) {
@@ -173,26 +177,28 @@ void essential(std::span<const PointPair> sample, std::vector<Matrix3d>& models)
   const Matrix<double, 10, 10> rest = m.leftCols<10>().partialPivLu().solve(m.rightCols<10>());
   if (!rest.allFinite()) return;
   // Rows 4 + 2 k and 5 + 2 k begin with z q and q, for q = x^2, y^2, x y: the first minus z times
-  // the second is b[k] . (x, y, 1), polynomials in z.
-  std::array<std::array<Polynomial, 3>, 3> b;
+  // the second is (x[k], y[k], one[k]) . (x, y, 1), with polynomials in z.
+  std::array<Polynomial<4>, 3> x, y;
+  std::array<Polynomial<5>, 3> one;
   for (int k = 0; k < 3; ++k) {
-    const auto upper = rest.row(4 + 2 * k), lower = rest.row(5 + 2 * k);
-    const auto difference = [&](int first, int count) {  // highest power first
-      Polynomial p(size_t(count) + 1);
-      for (int i = 0; i < count; ++i) {
-        p[size_t(count - 1 - i)] += upper[first + i];
-        p[size_t(count - i)] -= lower[first + i];
+    const auto fill = [&](auto& p, int first) {  // the rows have the highest power first
+      p = {};
+      const auto count = p.size() - 1;
+      for (size_t i = 0; i < count; ++i) {
+        p[count - 1 - i] += rest(4 + 2 * k, first + int(i));
+        p[count - i] -= rest(5 + 2 * k, first + int(i));
       }
-      return p;
     };
-    b[size_t(k)] = {difference(0, 3), difference(3, 3), difference(6, 4)};
+    fill(x[size_t(k)], 0);
+    fill(y[size_t(k)], 3);
+    fill(one[size_t(k)], 6);
   }
-  const auto minor = [&](size_t i, size_t j) { return b[1][i] * b[2][j] - b[1][j] * b[2][i]; };
-  const Polynomial det = b[0][0] * minor(1, 2) - (b[0][1] * minor(0, 2) - b[0][2] * minor(0, 1));
+  const auto det = one[0] * (x[1] * y[2] - x[2] * y[1]) - one[1] * (x[0] * y[2] - x[2] * y[0]) -
+                   one[2] * (x[1] * y[0] - x[0] * y[1]);
   for (const double z : real_roots(det)) {
     Matrix3d at;
     for (int i = 0; i < 3; ++i)
-      for (int j = 0; j < 3; ++j) at(i, j) = value(b[size_t(i)][size_t(j)], z);
+      at.row(i) << value(x[size_t(i)], z), value(y[size_t(i)], z), value(one[size_t(i)], z);
     // (x, y, 1) is orthogonal to all three rows, which span a plane.
     Eigen::Vector3d best = at.row(0).cross(at.row(1));
     for (const Eigen::Vector3d& v :
@@ -206,47 +212,84 @@ void essential(std::span<const PointPair> sample, std::vector<Matrix3d>& models)
 }  // namespace
 
 std::vector<double> real_roots(std::span<const double> c) {
-  size_t n = c.size();  // its degree is n - 1
-  while (n > 0 && c[n - 1] == 0) --n;
   std::vector<double> roots;
-  if (n < 2) return roots;
-  // Cauchy's bound; the derivatives' roots lie within the hull of the polynomial's.
-  double bound = 0;
-  for (size_t k = 0; k + 1 < n; ++k) bound = std::max(bound, std::abs(c[k] / c[n - 1]));
-  bound += 1;
-  if (!std::isfinite(bound)) return roots;
-  // From the last derivative but one to the polynomial: between neighbouring roots of one's
-  // derivative lies at most one of its own.
-  for (size_t order = n - 2;; --order) {
-    Polynomial p(c.begin() + int64_t(order), c.begin() + int64_t(n));
-    for (size_t k = 0; k < p.size(); ++k)
-      for (size_t i = 0; i < order; ++i) p[k] *= double(k + order - i);
-    std::vector<double> ends = {-bound};
-    ends.insert(ends.end(), roots.begin(), roots.end());
-    ends.push_back(bound);
-    roots.clear();
-    for (size_t k = 0; k + 1 < ends.size(); ++k) {
-      double low = ends[k], high = ends[k + 1];
-      const double at_low = value(p, low);
-      if (!(at_low * value(p, high) < 0)) continue;
-      // Newton's steps while they stay inside, else halving.
-      double z = (low + high) / 2;
-      for (int step = 0; step < 100; ++step) {
-        double v = 0, slope = 0;
-        for (size_t i = p.size(); i-- > 0;) {
-          slope = slope * z + v;
-          v = v * z + p[i];
-        }
-        (v * at_low > 0 ? low : high) = z;
-        double next = z - v / slope;
-        if (!(next > low && next < high)) next = (low + high) / 2;
-        if (std::abs(next - z) <= 1e-14 * std::abs(z)) break;
-        z = next;
-      }
-      roots.push_back(z);
+  while (!c.empty() && c.back() == 0) c = c.first(c.size() - 1);
+  constexpr size_t most = 11;
+  require(c.size() <= most, ErrorId::argument, "real_roots", "of degree ", c.size(), " - 1");
+  if (c.size() < 2) return roots;
+  // Sturm's chain: p, p', and the negative remainders of each two. How many signs change along it
+  // drops by one at each root.
+  std::array<std::array<double, most>, most> chain{};
+  std::array<size_t, most> terms{};
+  std::ranges::copy(c, chain[0].begin());
+  terms[0] = c.size();
+  for (size_t k = 1; k < c.size(); ++k) chain[1][k - 1] = double(k) * c[k];
+  terms[1] = c.size() - 1;
+  size_t length = 2;
+  for (; terms[length - 1] > 1; ++length) {
+    auto rest = chain[length - 2];
+    const auto& by = chain[length - 1];
+    const size_t n = terms[length - 1];
+    double largest = 0;
+    for (size_t k = terms[length - 2]; k-- >= n;) {
+      const double factor = rest[k] / by[n - 1];
+      for (size_t i = 0; i < n; ++i) rest[k - (n - 1) + i] -= factor * by[i];
     }
-    if (order == 0) return roots;
+    for (size_t i = 0; i + 1 < n; ++i) largest = std::max(largest, std::abs(rest[i]));
+    if (!(largest > 0)) break;  // a multiple root
+    for (size_t i = 0; i + 1 < n; ++i) chain[length][i] = -rest[i] / largest;
+    terms[length] = n - 1;
+    while (terms[length] > 1 && chain[length][terms[length] - 1] == 0) --terms[length];
   }
+  const auto changes = [&](double z) {
+    int count = 0;
+    double before = 0;
+    for (size_t k = 0; k < length; ++k) {
+      const double v = value({chain[k].data(), terms[k]}, z);
+      count += v * before < 0;
+      if (v != 0) before = v;
+    }
+    return count;
+  };
+  // Halving the angle whose tangent is z parts roots of any size alike.
+  struct Interval {
+    double low, high;
+    int at_low, at_high, depth;
+  };
+  constexpr double end = 1.5707;  // nearly pi / 2
+  std::vector<Interval> open = {{-end, end, changes(std::tan(-end)), changes(std::tan(end)), 0}};
+  while (!open.empty()) {
+    const Interval i = open.back();
+    open.pop_back();
+    if (i.at_low <= i.at_high) continue;
+    if (i.at_low - i.at_high > 1) {
+      if (i.depth > 40) continue;
+      const double middle = (i.low + i.high) / 2;
+      const int there = changes(std::tan(middle));
+      open.push_back({middle, i.high, there, i.at_high, i.depth + 1});
+      open.push_back({i.low, middle, i.at_low, there, i.depth + 1});
+      continue;
+    }
+    double low = std::tan(i.low), high = std::tan(i.high);
+    const double sign = value(c, low);
+    if (!(sign * value(c, high) < 0)) continue;
+    // Newton's steps while they stay inside, else halving.
+    double z = std::tan((i.low + i.high) / 2);
+    for (int step = 0; step < 100; ++step) {
+      double v = 0, slope = 0;
+      for (size_t k = c.size(); k-- > 0;) {
+        slope = slope * z + v;
+        v = v * z + c[k];
+      }
+      (v * sign > 0 ? low : high) = z;
+      double next = z - v / slope;
+      if (!(next > low && next < high)) next = (low + high) / 2;
+      if (std::abs(next - z) <= 1e-14 * std::abs(z)) break;
+      z = next;
+    }
+    roots.push_back(z);
+  }
+  return roots;
 }
 
 std::vector<Matrix3d> solve(Geometry kind, std::span<const PointPair> sample) {

@@ -1,4 +1,4 @@
-#include "ucn/geometry/refine.h"
+#include "ucn/geometry/refine-inl.h"
 
 #include <Eigen/Cholesky>
 #include <Eigen/Geometry>

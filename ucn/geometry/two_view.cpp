@@ -7,8 +7,8 @@
 
 #include "tensor/error.h"
 #include "tensor/random.h"
-#include "ucn/geometry/minimal.h"
-#include "ucn/geometry/refine.h"
+#include "ucn/geometry/minimal-inl.h"
+#include "ucn/geometry/refine-inl.h"
 
 namespace cairn::ucn {
 namespace {
@@ -99,6 +99,54 @@ double msac(Geometry kind, std::span<const PointPair> matches, const Elements& m
   return sum;
 }
 
+/// Draws samples of different matches.
+class Sampler {
+ public:
+  Sampler(int size, std::span<const PointPair> points, bool best_first, int64_t most,
+          Random& random)
+      : points_(points), random_(random), sample_(size_t(size)), drawn_(sample_.size()) {
+    pool_ = best_first ? size : int64_t(points.size());
+    // Samples that uniform drawing would take, of `most`, from the first `size` alone.
+    expected_ = double(most);
+    for (int k = 0; k < size; ++k)
+      expected_ *= double(size - k) / double(int64_t(points.size()) - k);
+  }
+  std::span<const PointPair> operator()() {
+    const auto n = int64_t(points_.size()), size = int64_t(sample_.size());
+    ++count_;
+    bool newest = false;  // the pool's last match must be in the sample, or it would come again
+    if (pool_ < n) {
+      newest = true;
+      while (double(count_) > until_ && pool_ < n) {  // the growth function of PROSAC, (3)
+        const double next = expected_ * double(pool_ + 1) / double(pool_ + 1 - size);
+        until_ += std::ceil(next - expected_);
+        expected_ = next;
+        ++pool_;
+      }
+    }
+    for (size_t k = 0; k < drawn_.size(); ++k) {
+      if (newest && k == 0) {
+        drawn_[0] = size_t(pool_ - 1);
+        continue;
+      }
+      const int64_t among = newest ? pool_ - 1 : pool_;
+      do drawn_[k] = size_t(random_.below(among));
+      while (std::find(drawn_.begin(), drawn_.begin() + int64_t(k), drawn_[k]) !=
+             drawn_.begin() + int64_t(k));
+    }
+    for (size_t k = 0; k < drawn_.size(); ++k) sample_[k] = points_[drawn_[k]];
+    return sample_;
+  }
+
+ private:
+  std::span<const PointPair> points_;
+  Random& random_;
+  std::vector<PointPair> sample_;
+  std::vector<size_t> drawn_;
+  int64_t pool_, count_ = 0;
+  double expected_, until_ = 1;
+};
+
 /// Samples that would do for `confidence` if `inliers` of n matches are good.
 double samples_needed(int64_t inliers, int64_t n, int size, double confidence) {
   const double good = std::pow(double(inliers) / double(n), size);
@@ -119,7 +167,7 @@ const char* name_of(Geometry kind) { return names[size_t(kind)]; }
 TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches, const RansacOptions& o,
                           const std::array<Intrinsics, 2>& cameras) {
   const char* op = "estimate_geometry";
-  require(o.threshold > 0 && o.confidence > 0 && o.confidence < 1 && o.max_iterations > 0,
+  require(o.threshold > 0 && o.confidence > 0 && o.confidence < 1 && o.max_iterations >= 0,
           ErrorId::argument, op, "the threshold is ", o.threshold, " px, the confidence ",
           o.confidence, ", and ", o.max_iterations, " iterations are allowed");
   for (const Intrinsics& c : cameras)
@@ -132,12 +180,19 @@ TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches, con
   const auto n = int64_t(matches.size());
   if (kind == Geometry::none || n < size) return result;
 
+  const int64_t most = o.max_iterations > 0            ? o.max_iterations
+                       : kind == Geometry::homography  ? 10000
+                       : kind == Geometry::fundamental ? 4000
+                                                       : 2000;
   // In random order, so that a bad model is given up after few of them.
   Random random(o.seed);
   const Normalization normalize(kind, matches, cameras);
-  std::vector<PointPair> points;
+  std::vector<PointPair> points, ranked;
   for (const int64_t k : sample_without_replacement(n, n, random))
     points.push_back(normalize(matches[size_t(k)]));
+  if (o.best_first)
+    for (const PointPair& p : matches) ranked.push_back(normalize(p));
+  Sampler draw(size, o.best_first ? ranked : points, o.best_first, most, random);
   const double threshold = o.threshold / normalize.unit, limit2 = threshold * threshold;
   const auto score = [&](const Elements& m, double most) {
     return msac(kind, points, m, limit2, most);
@@ -150,15 +205,9 @@ TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches, con
   };
 
   Elements best{};
-  double least = INFINITY, needed = double(o.max_iterations);
-  std::vector<PointPair> sample(static_cast<size_t>(size));
-  std::vector<size_t> drawn(sample.size());
+  double least = INFINITY, needed = double(most);
   for (; double(result.iterations) < needed; ++result.iterations) {
-    for (size_t k = 0; k < drawn.size(); ++k) do
-        drawn[k] = size_t(random.below(n));
-      while (std::find(drawn.begin(), drawn.begin() + int64_t(k), drawn[k]) !=
-             drawn.begin() + int64_t(k));
-    for (size_t k = 0; k < drawn.size(); ++k) sample[k] = points[drawn[k]];
+    const auto sample = draw();
     for (const Matrix3d& model : minimal::solve(kind, sample)) {
       Elements m = elements(model);
       double cost = score(m, least);
@@ -166,7 +215,9 @@ TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches, con
       best = m;
       least = cost;
       if (o.local_optimization) {
-        refine::levenberg_marquardt(kind, points, threshold, 4, m);
+        // A random few hundred show the way; all have a say at the end.
+        const auto some = std::span(points).first(std::min<size_t>(points.size(), 500));
+        refine::levenberg_marquardt(kind, some, threshold, 4, m);
         cost = score(m, least);
         if (cost < least) {
           best = m;

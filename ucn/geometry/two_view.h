@@ -38,8 +38,11 @@ struct Intrinsics {
 struct RansacOptions {
   double threshold = 3;        ///< px: the largest Sampson distance of an inlier
   double confidence = 0.9999;  ///< that a sample without outliers was drawn
-  int64_t max_iterations = 10000;
+  int64_t max_iterations = 0;  ///< 0: 10000, 4000 or 2000 samples of 4, 7 or 5 matches
   uint64_t seed = 0;
+  /// The matches come best first: samples are drawn from the first few, then from more and more
+  /// (PROSAC, O. Chum and J. Matas, CVPR 2005).
+  bool best_first = false;
   /// Refine each best model by Levenberg-Marquardt. Without it, this is plain RANSAC: the best
   /// sample's model, H and F fitted once to all its inliers.
   bool local_optimization = true;

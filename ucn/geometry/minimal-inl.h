@@ -27,7 +27,8 @@ std::vector<Eigen::Matrix3d> solve(Geometry kind, std::span<const PointPair> sam
 /// direct linear transform).
 Eigen::Matrix3d fit(Geometry kind, std::span<const PointPair> matches);
 
-/// The real roots of sum_k c[k] z^k, increasing; those where the sign does not change are left out.
+/// The real roots of sum_k c[k] z^k, of degree at most 10, increasing, by Sturm's theorem; those
+/// where the sign does not change, and those beyond 1e4, are left out.
 std::vector<double> real_roots(std::span<const double> c);
 
 }  // namespace cairn::ucn::minimal

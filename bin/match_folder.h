@@ -1,0 +1,135 @@
+// match --folder: the matches among many photos.
+#pragma once
+
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+
+#include "bin/matcher_options.h"
+#include "data/homography_pairs.h"
+#include "tensor/file.h"
+#include "ucn/folder_matcher.h"
+
+namespace cairn {
+
+struct FolderFlags {
+  std::string photos, pairs = "exhaustive", shard = "1/1";
+  int64_t window = 10;
+  bool merge = false, single_camera = false;
+
+  void add_options(CLI::App& app) {
+    app.option_defaults()->group("Folders");
+    app.add_option("--folder", photos, "match the photos in a folder")->type_name("DIR");
+    app.add_option("--pairs", pairs, "exhaustive, sequential, or a file with two names a line");
+    app.add_option("--window", window, "sequential: with how many that follow")->check(positive());
+    app.add_option("--shard", shard, "do part I of N alone, say 2/8; then --merge")
+        ->type_name("I/N");
+    app.add_flag("--merge", merge, "only export what all parts have found");
+    app.add_flag("--single-camera", single_camera, "colmap: photos of one size share a camera");
+  }
+};
+
+/// One line on a terminal that is written over, with the time left; nothing elsewhere.
+class ProgressLine {
+ public:
+  void operator()(int64_t done, int64_t all, const std::string& what) {
+    using Clock = std::chrono::steady_clock;
+    if (what != what_) {
+      what_ = what;
+      start_ = Clock::now();
+      first_ = done - 1;
+    }
+    if (!terminal_) return;
+    const double taken = std::chrono::duration<double>(Clock::now() - start_).count();
+    const double left = taken * double(all - done) / double(std::max<int64_t>(1, done - first_));
+    std::fprintf(stderr, "\r%s %lld of %lld, %.0f:%02.0f left   %s", what.c_str(), (long long)done,
+                 (long long)all, std::floor(left / 60), std::fmod(left, 60.0),
+                 done == all ? "\n" : "");
+  }
+
+ private:
+  bool terminal_ = ::isatty(STDERR_FILENO) == 1;
+  std::string what_;
+  std::chrono::steady_clock::time_point start_;
+  int64_t first_ = 0;
+};
+
+inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& out,
+                      std::vector<std::string> exports, const std::string& verify, double threshold,
+                      const std::vector<double>& focal) {
+  using namespace ucn;
+  int64_t part = 0, parts = 0;
+  char more = 0;
+  require(std::sscanf(f.shard.c_str(), "%ld/%ld%c", &part, &parts, &more) == 2 && part >= 1 &&
+              part <= parts,
+          ErrorId::usage, "match", "--shard is I/N with 1 <= I <= N, not ", f.shard);
+  require(out != ".", ErrorId::usage, "match", "--folder needs --out, a folder for its results");
+  if (exports.empty()) exports = {"csv", "colmap"};
+  for (const std::string& e : exports)
+    require(e == "csv" || e == "colmap" || e == "hloc" || e == "text", ErrorId::usage, "match",
+            "--export: a folder has no '", e, "'; there is csv, colmap, hloc, text");
+
+  if (!f.merge) {
+    const Device device = m.machine.use();
+    m.resolve("keypoints");
+    require(m.options.correspond.mode == MatchMode::keypoints, ErrorId::usage, "match",
+            "a folder is matched in mode keypoints, whose keypoints are the same in all pairs");
+    std::vector<std::string> names;
+    for (const std::string& path : find_images(f.photos))
+      names.push_back(std::filesystem::path(path).lexically_relative(f.photos));
+    // A folder of results inside the folder of photos holds no photos.
+    std::vector<NamePair> pairs = f.pairs == "exhaustive"   ? exhaustive_pairs(names)
+                                  : f.pairs == "sequential" ? sequential_pairs(names, f.window)
+                                                            : listed_pairs(f.pairs);
+    require(!pairs.empty(), ErrorId::io, "match", "'", f.photos, "' holds ", names.size(),
+            " photos: nothing to match");
+    const Weights weights = m.load(device);
+    PhotoMatcher matcher(*weights.network, m.options);
+    FolderOptions o;
+    o.photos = f.photos;
+    o.results = out;
+    o.part = part;
+    o.parts = parts;
+    o.verify = geometry(verify);
+    o.ransac = {.threshold = threshold, .seed = m.options.correspond.seed, .best_first = true};
+    o.focal = focal;
+    // FNV-1a of the file's bytes.
+    uint64_t hash = 14695981039346656037u;
+    for (const uint8_t byte : read_file(m.weights.empty() ? m.bundled_weights() : m.weights))
+      hash = (hash ^ byte) * 1099511628211u;
+    o.weights_id = std::to_string(hash);
+    ProgressLine line;
+    const auto broken = match_folder(
+        matcher, pairs, o, [&](int64_t d, int64_t n, const std::string& w) { line(d, n, w); });
+    for (const BrokenPhoto& b : broken)
+      std::fprintf(stderr, "match: left out: %s\n", one_line(b.message).c_str());
+    std::printf("on %s\n", describe(device, m.precision).c_str());
+    std::printf("photos                   %zu, of which %zu could not be read\n", names.size(),
+                broken.size());
+    std::printf("pairs                    %zu, %zu of them in part %ld of %ld\n", pairs.size(),
+                part_of(pairs, part, parts).size(), part, parts);
+    if (parts > 1) {
+      std::printf("once all parts are done: match --folder %s --out %s --merge\n", f.photos.c_str(),
+                  out.c_str());
+      return done;
+    }
+  }
+  const FolderResults results = read_results(out);
+  int64_t same = 0, matches = 0;
+  for (const auto& [names, pair] : results.pairs) {
+    same += pair.same_scene >= 0.5;
+    matches += int64_t(pair.matches.size());
+  }
+  std::printf("matched                  %zu pairs of %zu photos, %lld matches a pair\n",
+              results.pairs.size(), results.photos.size(),
+              (long long)(matches / std::max<int64_t>(1, int64_t(results.pairs.size()))));
+  if (verify != "none") std::printf("same scene               %lld pairs\n", (long long)same);
+  for (const std::string& e : exports)
+    for (const std::string& file : export_results(results, e, out, {focal, f.single_camera}))
+      std::printf("%s\n", file.c_str());
+  std::printf("peak memory              %.0f MB\n", peak_resident_memory() / 1e6);
+  return done;
+}
+
+}  // namespace cairn

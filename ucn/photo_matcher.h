@@ -1,0 +1,78 @@
+// From two photos to correspondences in the pixels of their files.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ucn/correspond.h"
+#include "ucn/keypoints.h"
+#include "ucn/photo.h"
+
+namespace cairn::ucn {
+
+struct PhotoMatcherOptions {
+  PhotoOptions photo{.max_size = 1024};
+  KeypointOptions keypoints;
+  CorrespondOptions correspond;
+  /// Photos are also seen at these scales (1 is always among them) and, the second of a pair,
+  /// turned by quarter turns; the combination with most matches counts.
+  std::vector<double> scales = {1};
+  int rotations = 1;  ///< 1: upright alone; 2: also upside down; 4: all quarter turns
+  /// Mode keypoints: photos of more pixels are seen in tiles of this side, px, without ever holding
+  /// all their features. 0: whole.
+  int64_t tile = 768;
+};
+
+/// One way of looking at a photo: its features, and the way back.
+struct PhotoView {
+  PhotoFeatures features;
+  Image turned;             ///< its size and orientation, without pixels
+  double scale_x, scale_y;  ///< of the photo's `pixels`
+  /// A place in the view as one in the photo's `pixels`.
+  Point to_photo(const Point& p) const;
+};
+
+/// A photo with all that matching needs of it.
+struct PreparedPhoto {
+  Photo photo;
+  Tensor keypoints;  ///< K x 2 f64, px of photo.pixels; undefined in mode all_all
+  std::vector<PhotoView> views;
+};
+
+struct PhotoMatches {
+  Correspondences found;          ///< in the pixels of the upright originals
+  std::vector<PointPair> stored;  ///< the same in the pixel grids of the files
+  double scale0 = 1, scale1 = 1;  ///< of the views that were matched
+  int rotation = 0;               ///< of the second, degrees clockwise
+};
+
+class PhotoMatcher {
+ public:
+  /// `network` must outlive the matcher. Throws ErrorId::argument for options that make no sense.
+  PhotoMatcher(ResUNet& network, const PhotoMatcherOptions& options);
+  const PhotoMatcherOptions& options() const { return options_; }
+  FeatureExtractor& extractor() { return extract_; }
+
+  Photo read(const std::string& path) const;
+  Tensor detect(const Photo& photo) const;
+  /// Features at `keypoints` (from detect(), or anyone's) or everywhere. The second of a pair is
+  /// also seen turned, where that was asked for.
+  PreparedPhoto prepare(Photo photo, Tensor keypoints, bool second);
+  PhotoMatches match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const;
+
+  /// The combination of views with most matches, in the px of those views.
+  struct Best {
+    Correspondences found;
+    const PhotoView *view0, *view1;
+  };
+  Best match_views(std::span<const PhotoView> views0, std::span<const PhotoView> views1) const;
+
+ private:
+  PhotoFeatures features_of(const Tensor& pixels, const Tensor& keypoints);
+  PhotoMatcherOptions options_;
+  ResUNet& network_;
+  FeatureExtractor extract_;
+};
+
+}  // namespace cairn::ucn
