@@ -65,7 +65,12 @@ Var BatchNorm2d::run(const Var& x, const Var& residual, bool relu) {
   BatchNormState state{running_mean_, running_var_, takes ? 1 : momentum_, eps_,
                        training() || own_moments || takes};
   const bool counts = training() && !Recomputing::active();
-  if (takes) take_moments = own_moments = false;
+  if (takes) {
+    take_moments = own_moments = false;
+    // Adding the difference to what was there would round.
+    for (Tensor* t : {&running_mean_, &running_var_})
+      t->assign_(Tensor::zeros(t->shape(), t->dtype(), t->device()));
+  }
   if (state.training && !counts && !takes)
     state.running_mean = state.running_var = {};  // left alone
   if (counts) ++*batches_.data<int64_t>();

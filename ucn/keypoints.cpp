@@ -9,6 +9,7 @@
 #include "data/sift/sift.h"
 #include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/parallel.h"
+#include "ucn/photo.h"
 
 namespace cairn::ucn {
 namespace {
@@ -87,7 +88,26 @@ std::vector<int64_t> apart(const Tensor& points, double radius) {
 }
 
 Tensor detect_sift(const Tensor& gray, const KeypointOptions& o) {
-  const auto found = sift_keypoints(gray, {.contrast = o.contrast});
+  // Scale space takes some hundred bytes a pixel: large photos are searched tile by tile, where
+  // blobs wider than a tile's margin may be missed.
+  constexpr int64_t at_once = int64_t{1} << 22;
+  const int64_t h = gray.dim(0), w = gray.dim(1);
+  std::vector<SiftKeypoint> found;
+  for (const Tile& t :
+       tiles_of(h, w, h * w <= at_once ? std::max({h, w, int64_t{8}}) : 1024, 128)) {
+    Tensor part = Tensor::empty({t.height, t.width, 1}, DType::u8);
+    for (int64_t y = 0; y < t.height; ++y)
+      std::copy_n(gray.data<uint8_t>() + (t.y + y) * w + t.x, t.width,
+                  part.data<uint8_t>() + y * t.width);
+    for (SiftKeypoint& k : sift_keypoints(part, {.contrast = o.contrast})) {
+      k.x += float(t.x);
+      k.y += float(t.y);
+      if (std::lround(k.x) >= t.left && std::lround(k.x) < t.right && std::lround(k.y) >= t.top &&
+          std::lround(k.y) < t.bottom)
+        found.push_back(k);
+    }
+  }
+  std::ranges::stable_sort(found, std::greater{}, &SiftKeypoint::response);
   Tensor points = Tensor::empty({int64_t(found.size()), 2}, DType::f64);
   for (size_t k = 0; k < found.size(); ++k) {
     // Extrema are fitted up to half a pixel beyond the border's.

@@ -72,7 +72,7 @@ std::vector<Tile> tiles_of(int64_t height, int64_t width, int64_t side, int64_t 
   const auto cut = [&](int64_t n) {
     const int64_t count = std::max<int64_t>(1, (n + side - 1) / side);
     const int64_t core = (n + count - 1) / count, around = (margin + 7) / 8 * 8;
-    int64_t extent = (core + 7) / 8 * 8 + 2 * around;
+    int64_t extent = (core + 7) / 8 * 8 + 8 + 2 * around;  // 8: begins are rounded down
     extent += ((n - extent) % 8 + 8) % 8;  // so that the last one begins at a multiple of 8 too
     std::vector<Span> spans;
     if (count == 1 || extent >= n) return std::vector<Span>{{0, n, 0, n}};
@@ -94,7 +94,7 @@ void FeatureExtractor::in_tiles(
     const Tensor& pixels, int64_t side,
     const std::function<void(const Tensor& features, const Tile& tile)>& use) {
   const int64_t h = pixels.dim(0), w = pixels.dim(1), c = pixels.dim(2);
-  const double scale = std::min(1.0, std::sqrt(1e6 / double(h * w)));
+  const double scale = std::min(1.0, std::sqrt(4e5 / double(h * w)));
   const auto reduced = [&](int64_t n) {
     return std::max<int64_t>(1, std::llround(scale * double(n)));
   };

@@ -73,6 +73,11 @@ PhotoFeatures PhotoMatcher::features_of(const Tensor& pixels, const Tensor& keyp
   const int64_t h = pixels.dim(0), w = pixels.dim(1), side = options_.tile;
   if (!keypoints_only || side == 0 ||
       h * w <= (side + 2 * tile_margin) * (side + 2 * tile_margin)) {
+    const int64_t bytes = 4 * h * w * network_.config().outputs, most = int64_t{4} << 30;
+    require(bytes <= most, ErrorId::usage, "match", "the features of ", w, " x ", h,
+            " px would take ", bytes >> 20,
+            " MB. Hint: --mode keypoints, which sees large photos in "
+            "tiles, or --max-size");
     const Tensor dense = extract_(pixels);
     return keypoints.defined() ? describe(dense, keypoints) : PhotoFeatures{dense, {}, {}};
   }

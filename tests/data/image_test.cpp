@@ -330,3 +330,22 @@ TEST_CASE("resize_area enlarges linearly, keeps flat images flat and the same si
   CHECK(same_bits(resize_area(t, 5, 6), t));
   CHECK(has(full_error_of([&] { resize_area(t, 0, 6); }), "argument: resize_area"));
 }
+
+TEST_CASE("PGM and PPM are read, with comments and 16 bits, and refused when damaged") {
+  const auto read = [](const std::string& text) {
+    return read_image_from_memory({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  };
+  const Image gray = read("P5 # a comment\n2 1\n255\nAB");
+  CHECK(gray.pixels.shape() == Shape{1, 2, 1});
+  CHECK(gray.pixels.data<uint8_t>()[1] == 'B');
+  const Image colour = read(std::string("P6\n1 1\n65535\n\xff\xff\x80\x00\0\0", 20));
+  CHECK(colour.pixels.shape() == Shape{1, 1, 3});
+  CHECK(colour.pixels.data<uint8_t>()[0] == 255);
+  CHECK(colour.pixels.data<uint8_t>()[1] == 128);
+  CHECK(read("P5 2 1 9 \x09\x04").pixels.data<uint8_t>()[0] == 255);
+  for (const char* bad : {"P5", "P5 2", "P5 2 2 255\nABC", "P5 0 2 255\n", "P5 2 1 0\nAB",
+                          "P5 2 1 70000\nABCD", "P6 x", "P5 99999999 99999999 255\n"}) {
+    CAPTURE(bad);
+    CHECK(error_of(ErrorId::format, [&] { read(bad); }) != "");
+  }
+}

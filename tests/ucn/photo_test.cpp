@@ -107,3 +107,56 @@ TEST_CASE("features of damaged weights are an error, not matches") {
   CHECK(has(full_error_of([&] { extract_features(network, pixels); }),
             "nan: features: some are NaN"));
 }
+
+TEST_CASE("tiles cover the image once, begin at the network's stride and are of one size") {
+  for (const auto& [h, w, side] : std::vector<std::array<int64_t, 3>>{
+           {500, 700, 128}, {97, 1000, 64}, {33, 8, 64}, {1, 1, 64}, {801, 1203, 200}}) {
+    std::vector<int> seen(size_t(h * w), 0);
+    const auto tiles = tiles_of(h, w, side, 40);
+    for (const Tile& t : tiles) {
+      CHECK(t.x % 8 == 0);
+      CHECK(t.y % 8 == 0);
+      CHECK(t.width == tiles[0].width);
+      CHECK(t.height == tiles[0].height);
+      CHECK((t.x >= 0 && t.y >= 0 && t.x + t.width <= w && t.y + t.height <= h));
+      CHECK((t.left == 0 || t.left - t.x >= 40));
+      CHECK((t.right == w || t.x + t.width - t.right >= 40));
+      for (int64_t y = t.top; y < t.bottom; ++y)
+        for (int64_t x = t.left; x < t.right; ++x) ++seen[size_t(y * w + x)];
+    }
+    CHECK(std::ranges::count(seen, 1) == h * w);
+  }
+}
+
+TEST_CASE("features in tiles are those of the whole image") {
+  Random random(1);
+  for (const char* model : {"ResUNetBN2F", "ResUNetBN2D2"})
+    for (const bool own : {false, true}) {
+      CAPTURE(model);
+      CAPTURE(own);
+      ResUNet network({.model = model, .outputs = 16, .image_statistics = own}, random);
+      const Tensor pixels = some_photo(330, 410, 5);
+      if (own) {  // by the moments of the whole image, taken once
+        const Tensor before = extract_features(network, pixels);
+        FeatureExtractor extract(network);
+        extract.in_tiles(pixels, 1000, [&](const Tensor& features, const Tile&) {
+          CHECK(difference(features, before) < 2e-2);  // an unbiased variance
+        });
+      }
+      const Tensor whole = extract_features(network, pixels);
+      FeatureExtractor extract(network);
+      double largest = 0;
+      int64_t pixels_seen = 0;
+      extract.in_tiles(pixels, 96, [&](const Tensor& features, const Tile& t) {
+        for (int64_t y = t.top; y < t.bottom; ++y)
+          for (int64_t x = t.left; x < t.right; ++x, ++pixels_seen) {
+            const float* a = whole.data<float>() + (y * 410 + x) * 16;
+            const float* b = features.data<float>() + ((y - t.y) * t.width + x - t.x) * 16;
+            for (int64_t c = 0; c < 16; ++c)
+              largest = std::max(largest, std::fabs(double(a[c]) - b[c]));
+          }
+      });
+      CHECK(pixels_seen == 330 * 410);
+      CHECK(largest < 3e-4);  // convolutions of another size round otherwise
+    }
+}
