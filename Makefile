@@ -16,7 +16,7 @@ cuda = $(if $(CUDA),$(if $(filter 0 no off OFF,$(CUDA)),OFF,ON),AUTO)
 release = $(call build,build,$(1),-DCAIRN_BIN_DIR="$(CURDIR)/bin" -DCAIRN_CUDA=$(cuda))
 ctest = ctest --output-on-failure --no-tests=error --timeout 900 $(jobs) --test-dir
 
-.PHONY: all deps demo test test-all everything bench bench-peers test-gpu bench-gpu gpu-check asan ubsan tsan \
+.PHONY: all deps demo test test-all everything bench eval bench-peers test-gpu bench-gpu gpu-check asan ubsan tsan \
   golden mutate clang fuzz doctor format format-check install clean help
 
 all: deps  ## build the libraries and the programs (bin/match, bin/train, ...)
@@ -45,6 +45,10 @@ test-all: everything  ## build and run all tests, but for those that need a GPU
 
 bench: all  ## measure the speed of this machine's kernels and networks
 	@bin/bench $(ARGS)
+
+eval: all  ## measure matches on DATASET=folder, beside RootSIFT
+	@[ -n "$(DATASET)" ] || { echo "eval: name a set: make eval DATASET=folder" >&2; exit 2; }
+	@bin/eval "$(DATASET)" --baseline sift $(ARGS)
 
 # The peers live outside the tree; what the registries do not have is said and left out.
 PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cairn-peers

@@ -194,8 +194,8 @@ Correspondence swapped(const Correspondence& m) {
 /// Best first; of equal ones, an order that does not change when the photos are swapped.
 void sort(std::vector<Correspondence>& matches) {
   const auto key = [](const Correspondence& m) {
-    const auto ends = std::minmax(std::tuple(m.x0, m.y0), std::tuple(m.x1, m.y1));
-    return std::tuple(-m.score, std::tuple(ends.first), std::tuple(ends.second));
+    const Point a{m.x0, m.y0}, b{m.x1, m.y1};
+    return std::tuple(-m.score, std::min(a, b), std::max(a, b));
   };
   std::ranges::sort(matches, {}, key);
 }

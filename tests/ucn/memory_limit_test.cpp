@@ -73,7 +73,9 @@ TEST_CASE("a limit is met by recomputing, then by splitting the batch, or refuse
   CHECK(peak(smallest) <= least + least / 10);
   // Weights and their moments alone are most of it here; a step of half the crop needs not be less
   // than those.
-  const int64_t too_little = (peak_with_crop(split, side / 2) + least) / 2;
+  Random random(0);
+  const int64_t weights = 24 * ResUNet(asked.model, random).parameter_count();
+  const int64_t too_little = (std::max(peak_with_crop(split, side / 2), weights) + least) / 2;
   const std::string error = error_of(ErrorId::usage, [&] { fit(too_little); });
   CHECK(has(error, "a step with one pair of 64 x 64 px takes"));
   // The advice is good.
