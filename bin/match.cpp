@@ -252,7 +252,7 @@ int run(Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Finds correspondences between two photos.", "match");
+  CLI::App app("Finds correspondences: match A B, or match --folder DIR --out DIR.", "match");
   Arguments arguments;
   return run_program(
       app, argc, argv, [&] { add_options(app, arguments); }, [&] { return run(arguments); });
