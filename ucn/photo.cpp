@@ -98,12 +98,26 @@ void FeatureExtractor::in_tiles(
   const auto reduced = [&](int64_t n) {
     return std::max<int64_t>(1, std::llround(scale * double(n)));
   };
-  if (network_.config().image_statistics) {
-    network_.freeze_statistics(
-        input_of(resize_area(pixels, reduced(h), reduced(w)).to(network_.device())));
-    plan_.reset();  // they hold other statistics
-    sizes_.clear();
-  }
+  // Plans and records hold the statistics that they were made with.
+  struct Frozen {
+    FeatureExtractor& extract;
+    Frozen(FeatureExtractor& e, const Tensor& image) : extract(e) {
+      extract.network_.freeze_statistics(image);
+      forget();
+    }
+    ~Frozen() {
+      extract.network_.thaw_statistics();
+      forget();
+    }
+    void forget() {
+      extract.plan_.reset();
+      extract.sizes_.clear();
+    }
+  };
+  std::optional<Frozen> frozen;
+  if (network_.config().image_statistics)
+    frozen.emplace(*this,
+                   input_of(resize_area(pixels, reduced(h), reduced(w)).to(network_.device())));
   for (const Tile& tile : tiles_of(h, w, side)) {
     Tensor part = Tensor::empty({tile.height, tile.width, c}, DType::u8);
     for (int64_t y = 0; y < tile.height; ++y)

@@ -62,7 +62,7 @@ class FeatureExtractor {
   Tensor operator()(const Tensor& pixels);
   /// The features of a large photo part by part, so that memory is bounded: calls use(features,
   /// tile) for each of tiles_of(). A photo's statistics (image_statistics) are taken once, from a
-  /// copy reduced to at most 400000 pixels, and not restored.
+  /// copy reduced to at most 400000 pixels.
   void in_tiles(const Tensor& pixels, int64_t side,
                 const std::function<void(const Tensor& features, const Tile& tile)>& use);
   /// On the CPU, the plan of the last photo; null before the first.

@@ -99,10 +99,7 @@ ResUNet::ResUNet(const ResUNetConfig& config, Random& random) : config_(config) 
   up_[2] = level<nn::ConvTranspose2d>("2_tr", t[2] + c[1], t[1], 2, random);
   conv1_tr_ = &child<nn::Conv2d>("conv1_tr", t[1] + c[0], t[0], 1, random);
   final_ = &child<nn::Conv2d>("final", t[0], config.outputs, 1, random, Conv2dGeometry{}, true);
-  for_each([&](nn::Module& m) {
-    if (auto* norm = dynamic_cast<nn::BatchNorm2d*>(&m))
-      norm->own_moments = config.image_statistics;
-  });
+  thaw_statistics();
 }
 
 void ResUNet::set_recompute(bool on) {
@@ -118,6 +115,13 @@ void ResUNet::freeze_statistics(const Tensor& image) {
     if (auto* norm = dynamic_cast<nn::BatchNorm2d*>(&m)) norm->take_moments = true;
   });
   (*this)(image);
+}
+
+void ResUNet::thaw_statistics() {
+  for_each([&](nn::Module& m) {
+    if (auto* norm = dynamic_cast<nn::BatchNorm2d*>(&m))
+      norm->own_moments = config_.image_statistics;
+  });
 }
 
 Var ResUNet::forward(const Var& x) {

@@ -45,9 +45,10 @@ class ResUNet : public nn::Module {
   void set_recompute(bool on);
 
   /// With image_statistics: normalise the images that follow by the moments of this one
-  /// (1 x H x W x inputs), so that parts of a photo are seen as the whole is. Writes the running
-  /// moments. Without, does nothing.
+  /// (1 x H x W x inputs), so that parts of a photo are seen as the whole is, until they are
+  /// thawed: then each by its own again. Writes the running moments. Without, both do nothing.
   void freeze_statistics(const Tensor& image);
+  void thaw_statistics();
 
  private:
   class Block;
