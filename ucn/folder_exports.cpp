@@ -16,8 +16,12 @@ using Files = std::vector<std::string>;
 
 bool verified(const FolderResults::Pair& p) { return p.geometry.kind != Geometry::none; }
 
+/// None of a pair that hardly shows one scene: some dozens of matches obey a matrix by chance, and
+/// COLMAP, which asks for 15, would build on them.
 std::vector<std::array<int32_t, 2>> inliers(const FolderResults::Pair& p) {
+  constexpr double doubtful = 0.1;
   if (!verified(p)) return p.matches;
+  if (p.same_scene < doubtful) return {};
   std::vector<std::array<int32_t, 2>> some;
   for (size_t k = 0; k < p.matches.size(); ++k)
     if (p.geometry.inlier[k]) some.push_back(p.matches[k]);
@@ -62,7 +66,6 @@ Files colmap(const FolderResults& r, const std::string& folder, const ExportOpti
     using Config = colmap::DatabaseWriter::Config;
     colmap::DatabaseWriter::Pair pair{images[names.first], images[names.second], p.matches,
                                       inliers(p)};
-    // Pairs that may show different scenes do not help a reconstruction.
     if (p.geometry.kind == Geometry::fundamental) {
       pair.config = Config::uncalibrated;
       pair.f = p.geometry.matrix;
