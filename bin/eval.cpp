@@ -260,7 +260,7 @@ Row measure(const Arguments& a, const KnownPair& pair, const Photos& photos, con
   return r;
 }
 
-/// A number of the table: how it comes from rows, over those that `of` names.
+/// A number of the table, and how it comes from the rows of some pairs.
 struct Column {
   std::string name;
   std::function<double(const std::vector<const Row*>&)> value;
@@ -340,11 +340,9 @@ ordered_json report(const Arguments& a, const KnownPairs& set, const std::vector
         if (part.of(r)) some.push_back(&r);
       const auto table = columns(homography, a.hits && methods[m].name == "cairn",
                                  std::isfinite(rows[m][0].seconds));
-      if (&part == &parts[0] || table.size() > 0) {
-        std::printf("%-14s", cat(methods[m].name, " ", part.name).c_str());
-        for (const Column& c : table) std::printf(" %8s", c.name.c_str());
-        std::printf("\n%-14s", cat("  ", some.size(), " pairs").c_str());
-      }
+      std::printf("%-14s", cat(methods[m].name, " ", part.name).c_str());
+      for (const Column& c : table) std::printf(" %8s", c.name.c_str());
+      std::printf("\n%-14s", cat("  ", some.size(), " pairs").c_str());
       ordered_json numbers;
       for (const Column& c : table) {
         const double v = c.value(some);
@@ -390,6 +388,9 @@ int evaluate(Arguments& a) {
     sets.push_back(warped_pairs(a.dataset, a.warps, warps, a.matcher.options.correspond.seed));
   }
   for (KnownPairs& set : sets) {
+    for (const KnownPair& p : set.pairs)
+      require(p.homography.has_value() == set.pairs[0].homography.has_value(), ErrorId::format,
+              "eval", "'", set.name, "' mixes homographies and poses in one list");
     const auto n = int64_t(set.pairs.size());
     if (a.pairs == 0 || a.pairs >= n) continue;
     for (int64_t k = 0; k < a.pairs; ++k) set.pairs[size_t(k)] = set.pairs[size_t(k * n / a.pairs)];

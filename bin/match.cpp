@@ -174,6 +174,25 @@ int run(Arguments& a) {
   file.photo1 = about(a.photo1, p1.photo);
   file.matches = result.stored;
   for (const Correspondence& m : result.found.matches) file.scores.push_back(m.score);
+  if (a.matcher.options.correspond.mode == MatchMode::keypoints) {
+    const auto stored = [](const Photo& photo, const Tensor& keypoints) {
+      std::vector<Point> points;
+      for (int64_t k = 0; k < keypoints.dim(0); ++k) {
+        const double* p = keypoints.data<double>() + 2 * k;
+        points.push_back(photo.to_stored(p[0], p[1]));
+      }
+      return points;
+    };
+    file.photo0.keypoints = stored(p0.photo, keypoints0);
+    file.photo1.keypoints = stored(p1.photo, keypoints1);
+    for (size_t k = 0; k < file.matches.size(); ++k) {  // the matched ones may have been moved
+      const Correspondence& m = result.found.matches[k];
+      const PointPair& ends = file.matches[k];
+      file.photo0.keypoints[size_t(m.keypoint0)] = {ends.x0, ends.y0};
+      file.photo1.keypoints[size_t(m.keypoint1)] = {ends.x1, ends.y1};
+      file.numbers.push_back({m.keypoint0, m.keypoint1});
+    }
+  }
   if (a.verify != "none")
     stage("geometry", [&] {
       const RansacOptions ransac{

@@ -75,13 +75,15 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     m.resolve("keypoints");
     require(m.options.correspond.mode == MatchMode::keypoints, ErrorId::usage, "match",
             "a folder is matched in mode keypoints, whose keypoints are the same in all pairs");
+    require(!m.options.correspond.stability, ErrorId::usage, "match",
+            "--stability needs the features of all pixels, which are not kept of a folder");
     std::vector<std::string> names;
     for (const std::string& path : find_images(f.photos))
       names.push_back(std::filesystem::path(path).lexically_relative(f.photos));
-    // A folder of results inside the folder of photos holds no photos.
-    std::vector<NamePair> pairs = f.pairs == "exhaustive"   ? exhaustive_pairs(names)
-                                  : f.pairs == "sequential" ? sequential_pairs(names, f.window)
-                                                            : listed_pairs(f.pairs);
+    const std::vector<NamePair> pairs = f.pairs == "exhaustive" ? exhaustive_pairs(names)
+                                        : f.pairs == "sequential"
+                                            ? sequential_pairs(names, f.window)
+                                            : listed_pairs(f.pairs);
     require(!pairs.empty(), ErrorId::io, "match", "'", f.photos, "' holds ", names.size(),
             " photos: nothing to match");
     const Weights weights = m.load(device);

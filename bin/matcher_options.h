@@ -88,8 +88,6 @@ struct MatcherFlags {
     o.photo.respect_exif = !no_exif;
     require(o.correspond.coarse == 0 || o.correspond.mode == ucn::MatchMode::all_all,
             ErrorId::usage, "match", "--coarse is for --mode all_all");
-    require(!o.correspond.stability || o.correspond.mode != ucn::MatchMode::keypoints,
-            ErrorId::usage, "match", "--stability is for --mode all and all_all");
   }
   /// The network, on its device.
   ucn::Weights load(Device device) const {

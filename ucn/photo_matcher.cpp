@@ -52,11 +52,6 @@ PhotoMatcher::PhotoMatcher(ResUNet& network, const PhotoMatcherOptions& options)
     require(s > 0 && s <= 8, ErrorId::argument, op, "a scale of ", s, " is not in 0..8");
   if (std::ranges::find(options_.scales, 1.0) == options_.scales.end())
     options_.scales.insert(options_.scales.begin(), 1.0);
-  if (options.correspond.mode == MatchMode::keypoints) {
-    // Keypoints stay where they are: features of other pixels are only needed to move them.
-    require(!options.correspond.stability, ErrorId::argument, op,
-            "the stability test is for modes all and all_all");
-  }
 }
 
 Photo PhotoMatcher::read(const std::string& path) const {

@@ -37,15 +37,8 @@ CREATE TABLE two_view_geometries (pair_id INTEGER PRIMARY KEY NOT NULL, rows INT
 constexpr const char* tables[] = {"two_view_geometries", "matches", "descriptors",
                                   "keypoints",           "images",  "cameras"};
 
-using Matrix = std::array<double, 9>;
+using Matrix = Homography;
 
-Matrix product(const Matrix& a, const Matrix& b) {
-  Matrix c{};
-  for (size_t i = 0; i < 3; ++i)
-    for (size_t j = 0; j < 3; ++j)
-      for (size_t k = 0; k < 3; ++k) c[3 * i + j] += a[3 * i + k] * b[3 * k + j];
-  return c;
-}
 Matrix transposed(const Matrix& a) {
   return {a[0], a[3], a[6], a[1], a[4], a[7], a[2], a[5], a[8]};
 }
@@ -120,7 +113,7 @@ void DatabaseWriter::add_pair(const Pair& p) {
   // x (here) = t x (COLMAP's), half a pixel less.
   const Homography t = translation(-0.5, -0.5), back = translation(0.5, 0.5);
   const auto epipolar = [&](const Matrix& m, bool px) {
-    const Matrix moved = px ? product(transposed(t), product(m, t)) : m;
+    const Matrix moved = px ? compose(transposed(t), compose(m, t)) : m;
     return swapped ? transposed(moved) : moved;
   };
   Statement(database_, "INSERT INTO matches VALUES (?, ?, 2, ?)")
@@ -144,7 +137,7 @@ void DatabaseWriter::add_pair(const Pair& p) {
   bind(p.f, epipolar(p.f, true));
   bind(p.e, epipolar(p.e, false));
   bind(p.h, known(p.h) ? [&] {
-    const Matrix moved = product(back, product(p.h, t));
+    const Matrix moved = compose(back, compose(p.h, t));
     return swapped ? inverse(moved) : moved;
   }() : p.h);
   geometry.run();

@@ -87,4 +87,9 @@ TEST_CASE("eval makes warps of a folder of photos, and says what is wrong with a
     CHECK(run(eval + bad).failed_in_one_line(1));
   }
   CHECK(run(eval + ". --baseline orb").failed_in_one_line(2));
+  write_file_atomically(
+      b.folder / "mixed.txt",
+      std::string_view("a.png b.png 1 0 -16 0 1 -8 0 0 1\na.png b.png 9 0 5 0 9 5 0 0 "
+                       "1 9 0 5 0 9 5 0 0 1 1 0 0 7 0 1 0 8 0 0 1 9 0 0 0 1\n"));
+  CHECK(run(eval + "mixed.txt --weights weights.safetensors").failed_in_one_line(1));
 }

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "data/image.h"
+#include "data/npz.h"
 #include "nn/safetensors.h"
 #include "tests/bin/command.h"
 #include "tests/ucn/some_photos.h"
@@ -162,6 +163,15 @@ TEST_CASE("match exports what others read") {
     CHECK(read.scores[0] == doctest::Approx(bench().matches()[0][4]).epsilon(1e-4));
   }
   CHECK(bench().match("a.png b.png --export obj").code == 2);
+  // In mode keypoints the npz has all of them, matched or not, as SuperGlue's.
+  const Finished k = bench().match("a.png b.png --mode keypoints --ratio 0.5 --export csv,npz");
+  REQUIRE(k.code == 0);
+  const auto npz = read_npz(bench().folder / "out/matches.npz");
+  const int64_t looked_at = std::get<Tensor>(npz.at("keypoints0")).dim(0);
+  CHECK(has(k.out, "keypoints                " + std::to_string(looked_at) + " in A"));
+  CHECK(ucn::read_matches(bench().folder / "out/matches.npz").matches.size() ==
+        bench().matches().size());
+  CHECK(bench().match("a.png b.png --mode keypoints --stability").code == 0);
 }
 
 TEST_CASE("unrelated and blank photos give few matches, a low score and no error") {
