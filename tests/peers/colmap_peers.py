@@ -1,8 +1,9 @@
 """COLMAP's mapper on our database beside COLMAP's own SIFT pipeline, on the same photos.
 
-colmap_peers.py MATCH PHOTOS...: MATCH is bin/match, each PHOTOS a folder. Needs Python's pycolmap. Prints,
-for the largest model of each, the registered photos, points, mean reprojection error, mean track length
-and seconds.
+colmap_peers.py MATCH PHOTOS[=MODEL]...: MATCH is bin/match, each PHOTOS a folder, MODEL a reconstruction of it to
+compare with. Needs Python's pycolmap. Prints, for the largest model of each, the registered photos, points, mean
+reprojection error, mean track length and seconds; and, over all pairs of photos that it shares with MODEL, the errors
+of the relative rotations. More photos that stand in the wrong place are no gain.
 """
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 
+import numpy as np
 import pycolmap
 
 
@@ -29,12 +31,26 @@ def row(name, model, total, seconds):
           f"{seconds:6.1f} s", flush=True)
 
 
+def compare(model, reference):
+    pose = lambda image: image.cam_from_world() if callable(image.cam_from_world) else image.cam_from_world
+    posed = lambda m: {i.name: pose(i).rotation.matrix() for i in m.images.values() if i.has_pose}
+    ours, theirs = posed(model), posed(reference)
+    names = sorted(set(ours) & set(theirs))
+    errors = []
+    for k, a in enumerate(names):
+        for b in names[k + 1:]:
+            change = theirs[a] @ theirs[b].T @ (ours[a] @ ours[b].T).T
+            errors.append(np.degrees(np.arccos(np.clip((np.trace(change) - 1) / 2, -1, 1))))
+    print(f"  rotations of {len(names)} photos against the model: median {np.median(errors):.2f}, "
+          f"90 % below {np.percentile(errors, 90):.2f}, largest {max(errors):.1f} degrees", flush=True)
+
+
 def main():
     pycolmap.logging.minloglevel = 2
     program = pathlib.Path(sys.argv[1]).resolve()
-    for photos in map(pathlib.Path, sys.argv[2:]):
-        if photos.name.startswith("--"):
-            continue
+    for argument in sys.argv[2:]:
+        photos, _, reference = argument.partition("=")
+        photos = pathlib.Path(photos)
         work = pathlib.Path(tempfile.mkdtemp())
         total = len([p for p in photos.iterdir() if p.suffix.lower() in (".jpg", ".png", ".jpeg")])
         print(photos.name, flush=True)
@@ -44,6 +60,8 @@ def main():
         matched = time.time() - start
         model = reconstruct(work / "ours" / "database.db", photos, work / "model")
         row("ours", model, total, time.time() - start)
+        if reference and model:
+            compare(model, pycolmap.Reconstruction(reference))
         start = time.time()
         database = work / "sift.db"
         options = pycolmap.FeatureExtractionOptions()
