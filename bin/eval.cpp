@@ -118,9 +118,10 @@ Method cairn_method(const Arguments& a, PhotoMatcher& matcher, ResUNet& network,
     r.seconds = since(start);
     r.file.matches = found.stored;
     for (const Correspondence& m : found.found.matches) r.file.scores.push_back(m.score);
-    if (a.hits && pair.homography && p0.views[0].features.dense.defined()) {
+    if (a.hits && pair.homography) {
       const auto [from, to] = correspondences(pair, p0.photo, p1.photo);
-      r.hits = hit_ratios(p0.views[0].features.dense, p1.views[0].features.dense, from, to);
+      r.hits = hit_ratios(matcher.extractor()(p0.photo.pixels),
+                          matcher.extractor()(p1.photo.pixels), from, to);
     }
     return r;
   };
@@ -379,8 +380,8 @@ ordered_json report(const Arguments& a, const KnownPairs& set, const std::vector
 }
 
 int evaluate(Arguments& a) {
-  a.matcher.resolve();
   const Device device = a.matcher.machine.use();
+  a.matcher.resolve(device);
   auto sets = find_known_pairs(a.dataset);
   if (sets.empty()) {
     HomographyPairsOptions warps;

@@ -142,7 +142,7 @@ int run(Arguments& a) {
     require(e == "csv" || e == "json" || e == "npz" || e == "yml", ErrorId::usage, "match",
             "--export: two photos have no '", e, "'; there is csv, json, npz, yml");
   const Device device = a.matcher.machine.use();
-  a.matcher.resolve();
+  a.matcher.resolve(device);
   require(!a.explain || device == Device::cpu, ErrorId::usage, "match",
           "--explain tells of the CPU's plan; a GPU has none. Hint: --device cpu");
 
@@ -230,9 +230,9 @@ int run(Arguments& a) {
   std::printf("on %s\n", cairn::describe(device, a.matcher.precision).c_str());
   describe("A", a.photo0, p0.photo);
   describe("B", a.photo1, p1.photo);
-  if (keypoints0.defined())
-    std::printf("keypoints                %lld in A, %lld in B\n", (long long)keypoints0.dim(0),
-                (long long)keypoints1.dim(0));
+  if (result.keypoints0 + result.keypoints1 > 0)
+    std::printf("keypoints                %lld in A, %lld in B\n", (long long)result.keypoints0,
+                (long long)result.keypoints1);
   else
     std::printf("keypoints                none: every pixel is matched\n");
   if (p0.views.size() * p1.views.size() > 1)

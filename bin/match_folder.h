@@ -72,7 +72,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
 
   if (!f.merge) {
     const Device device = m.machine.use();
-    m.resolve("keypoints");
+    m.resolve(device, "keypoints");
     require(m.options.correspond.mode == MatchMode::keypoints, ErrorId::usage, "match",
             "a folder is matched in mode keypoints, whose keypoints are the same in all pairs");
     require(!m.options.correspond.stability, ErrorId::usage, "match",

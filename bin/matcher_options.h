@@ -13,7 +13,7 @@ namespace cairn {
 struct MatcherFlags {
   std::string weights, mode, keypoints, precision = "fp32";
   double ratio = 0;  // 0: as the mode wants it
-  bool one_way = false, whole_pixels = false, no_exif = false;
+  bool one_way = false, whole_pixels = false, no_exif = false, no_align = false;
   ucn::PhotoMatcherOptions options;
   Machine machine;
 
@@ -31,6 +31,7 @@ struct MatcherFlags {
         ->check(number("above 0 and at most 8", [](double v) { return v > 0 && v <= 8; }));
     app.add_option("--rotations", o.rotations, "of B that are tried: 1, 2 (by 180 degrees) or 4")
         ->check(IsMember({1, 2, 4}));
+    app.add_flag("--no-align", no_align, "mode all: look once, with neither photo resampled to the other");
     app.add_option("--tile", o.tile, "mode keypoints sees large photos in such tiles; 0: whole")
         ->check(number("0 or at least 64", [](double v) { return v == 0 || v >= 64; }));
 
@@ -46,7 +47,8 @@ struct MatcherFlags {
     app.add_option("--max-keypoints", o.keypoints.max_keypoints, "at most so many in each photo")
         ->check(positive());
     app.add_option("--coarse", o.correspond.coarse,
-                   "all_all coarse to fine, from every N-th pixel (say 4); 0: exactly")
+                   "pixels coarse to fine, from every N-th; 0: exactly [mode all on a CPU: 4]")
+        ->default_str("")
         ->check(number("0 or at least 2", [](double v) { return v == 0 || v >= 2; }));
     app.add_flag("--whole-pixels", whole_pixels, "no sub-pixel refinement");
 
@@ -76,18 +78,24 @@ struct MatcherFlags {
 
   /// Names into values; call after parsing. The defaults that depend on the mode were chosen on
   /// held-out warps (docs/measurements.md).
-  void resolve(const std::string& default_mode = "all") {
+  void resolve(Device device, const std::string& default_mode = "all") {
     auto& o = options;
     if (mode.empty()) mode = keypoints == "all" ? "all_all" : default_mode;
     if (keypoints.empty()) keypoints = mode == "keypoints" ? "sift" : "corners";
     o.correspond.ratio = ratio > 0 ? ratio : mode == "all" ? 0.8 : 1;
     o.correspond.mode = ucn::match_mode(mode);
     if (keypoints != "all") o.keypoints.kind = ucn::keypoint_kind(keypoints);
+    o.align = !no_align && o.scales.size() == 1 && o.rotations == 1;
     o.correspond.reciprocity = !one_way;
     o.correspond.subpixel = !whole_pixels;
     o.photo.respect_exif = !no_exif;
-    require(o.correspond.coarse == 0 || o.correspond.mode == ucn::MatchMode::all_all,
-            ErrorId::usage, "match", "--coarse is for --mode all_all");
+    if (o.correspond.coarse < 0) o.correspond.coarse = mode == "all" && device == Device::cpu ? 4 : 0;
+    require(o.correspond.coarse == 0 || o.correspond.mode != ucn::MatchMode::keypoints,
+            ErrorId::usage, "match", "--coarse is for modes all and all_all");
+  }
+  /// What the mode and the device decide is left open.
+  MatcherFlags() {
+    options.correspond.coarse = -1;
   }
   /// The network, on its device.
   ucn::Weights load(Device device) const {
@@ -119,8 +127,10 @@ struct MatcherFlags {
     if (f.ratio < 1) text += cat(", ratio ", f.ratio);
     if (f.min_probability > 0) text += cat(", probability ", f.min_probability);
     if (f.stability) text += ", stability";
+    if (f.coarse > 0) text += cat(", coarse to fine from ", f.coarse, " px");
     if (!f.reciprocity) text += ", one way";
     if (!f.subpixel) text += ", whole pixels";
+    if (f.mode == ucn::MatchMode::all && !o.align) text += ", not aligned";
     if (o.scales.size() > 1) text += cat(", ", o.scales.size(), " scales");
     if (o.rotations > 1) text += cat(", ", o.rotations, " rotations");
     return text;

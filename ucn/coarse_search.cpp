@@ -1,9 +1,12 @@
 #include "ucn/coarse_search.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <utility>
 #include <vector>
 
+#include "tensor/kernels/gemm/gemm.h"
 #include "tensor/kernels/nearest/nearest.h"
 #include "tensor/kernels/rows/rows.h"
 #include "tensor/parallel.h"
@@ -48,6 +51,15 @@ Tensor candidates(const Tensor& best, Grid from, Grid to) {
   return lists;
 }
 
+/// Every stride-th pixel in x and y, as numbers of rows.
+Tensor grid_rows(Grid image, int64_t stride) {
+  std::vector<int64_t> rows;
+  for (int64_t y = std::min(stride, image.height) / 2; y < image.height; y += stride)
+    for (int64_t x = std::min(stride, image.width) / 2; x < image.width; x += stride)
+      rows.push_back(y * image.width + x);
+  return Tensor::from({int64_t(rows.size())}, rows);
+}
+
 }  // namespace
 
 Tensor nearest_coarse_to_fine(const Tensor& from, const Tensor& to, int64_t stride) {
@@ -60,11 +72,7 @@ Tensor nearest_coarse_to_fine(const Tensor& from, const Tensor& to, int64_t stri
   if (queries.dim(0) == 0 || rows.dim(0) == 0)
     return Tensor::full({queries.dim(0)}, -1, DType::i64);
 
-  std::vector<int64_t> coarse;
-  for (int64_t y = std::min(stride, there.height) / 2; y < there.height; y += stride)
-    for (int64_t x = std::min(stride, there.width) / 2; x < there.width; x += stride)
-      coarse.push_back(y * there.width + x);
-  const Tensor grid = Tensor::from({int64_t(coarse.size())}, coarse);
+  const Tensor grid = grid_rows(there, stride);
   const Tensor cell = kernels::nearest(queries, kernels::gather_rows(rows, grid)).index;
   Tensor best = kernels::gather_rows(grid.reshape({-1, 1}), cell).reshape({-1});
 
@@ -79,6 +87,53 @@ Tensor nearest_coarse_to_fine(const Tensor& from, const Tensor& to, int64_t stri
     if (changed * 1000 < best.numel()) break;
   }
   return best;
+}
+
+Tensor nearest_by_cells(const Tensor& queries, const Tensor& to, int64_t stride, int64_t cells) {
+  const char* op = "nearest_by_cells";
+  require(queries.rank() == 2 && to.rank() == 3, ErrorId::shape, op, "rows are ", queries.shape(),
+          " and features ", to.shape(), ", not Q x C and H x W x C");
+  require(stride >= 2 && cells >= 1, ErrorId::argument, op, "the stride is ", stride, " and ", cells,
+          " cells are kept, but there must be at least 2 and 1");
+  const Grid there{to.dim(0), to.dim(1)};
+  const int64_t n = queries.dim(0), side = stride + 1;
+  if (n == 0 || there.height * there.width == 0) return Tensor::full({n}, -1, DType::i64);
+  const Tensor rows = to.reshape({-1, to.dim(2)}), grid = grid_rows(there, stride);
+  const Tensor coarse = kernels::gather_rows(rows, grid);
+  const int64_t count = grid.numel(), kept = std::min(cells, count);
+  Tensor lists = Tensor::full({n, kept * side * side}, -1, DType::i64);
+  constexpr int64_t slab = 256;  // bounds the memory of the products
+  for (int64_t begin = 0; begin < n; begin += slab) {
+    const int64_t some = std::min(slab, n - begin);
+    Tensor part = Tensor::empty({some}, DType::i64);
+    std::iota(part.data<int64_t>(), part.data<int64_t>() + some, begin);
+    const Tensor products =
+        kernels::matmul(kernels::gather_rows(queries, part), coarse, false, true);
+    parallel_for(some, 8, [&](int64_t first, int64_t last) {
+      std::vector<std::pair<float, int64_t>> best;
+      for (int64_t k = first; k < last; ++k) {
+        const float* row = products.data<float>() + k * count;
+        best.assign(size_t(kept), {-INFINITY, 0});  // ascending
+        for (int64_t r = 0; r < count; ++r) {
+          if (!(row[r] > best[0].first)) continue;
+          size_t at = 0;
+          for (; at + 1 < best.size() && row[r] > best[at + 1].first; ++at) best[at] = best[at + 1];
+          best[at] = {row[r], r};
+        }
+        int64_t* list = lists.data<int64_t>() + (begin + k) * kept * side * side;
+        for (const auto& [product, r] : best) {
+          const int64_t centre = grid.data<int64_t>()[r];
+          for (int64_t i = 0; i < side; ++i)
+            for (int64_t j = 0; j < side; ++j) {
+              const int64_t x = centre % there.width + j - side / 2,
+                            y = centre / there.width + i - side / 2;
+              *list++ = there.holds(x, y) ? y * there.width + x : -1;
+            }
+        }
+      }
+    });
+  }
+  return kernels::nearest_listed(queries, rows, lists);
 }
 
 }  // namespace cairn::ucn

@@ -12,4 +12,8 @@ namespace cairn::ucn {
 /// time. The same at any thread count. Features on the CPU; stride >= 2 (ErrorId::argument).
 Tensor nearest_coarse_to_fine(const Tensor& from, const Tensor& to, int64_t stride);
 
+/// The same for any rows (Q x C): the `cells` nearest of every `stride`-th pixel of `to`, then all
+/// pixels around these. Near 1 / stride^2 of the exact search's time.
+Tensor nearest_by_cells(const Tensor& queries, const Tensor& to, int64_t stride, int64_t cells);
+
 }  // namespace cairn::ucn

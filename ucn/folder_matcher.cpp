@@ -96,8 +96,8 @@ class Cache {
                          {"height", std::to_string(p.photo.original.stored_height)}}};
     for (int64_t v = 0; v < views; ++v) {
       const PhotoView& view = p.views[size_t(v)];
-      kinds.data<double>()[2 * v] = view.turned.orientation;
-      kinds.data<double>()[2 * v + 1] = view.scale_x;
+      kinds.data<double>()[2 * v] = view.rotation;
+      kinds.data<double>()[2 * v + 1] = view.scale;
       file.tensors.push_back({cat("descriptors.", v), view.features.descriptors.to(Device::cpu)});
     }
     nn::save_safetensors(path(name), file);
@@ -117,8 +117,8 @@ class Cache {
     const Tensor kinds = tensor("views", DType::f64);
     for (int64_t v = 0; v < kinds.dim(0); ++v) {
       PhotoView view;
-      view.turned.orientation = int(kinds.data<double>()[2 * v]);
-      view.scale_x = view.scale_y = kinds.data<double>()[2 * v + 1];
+      view.rotation = int(kinds.data<double>()[2 * v]);
+      view.scale = kinds.data<double>()[2 * v + 1];
       view.features = {{}, f.keypoints, tensor(cat("descriptors.", v), DType::f32)};
       f.views.push_back(view);
     }

@@ -63,24 +63,27 @@ struct Side {
 
 double squared(double v) { return v * v; }
 
-/// Every pixel with every pixel, and back if that is asked for.
-kernels::NearestBoth coarse_to_fine(const Tensor& features0, const Tensor& features1,
-                                    const MatcherOptions& o, bool back) {
-  require(o.mode == MatchMode::all_all && o.ratio >= 1, ErrorId::argument, "match",
-          "coarse to fine is for mode all_all without the ratio test: it does not know the second "
-          "nearest");
-  require(!features0.on_gpu(), ErrorId::argument, "match",
+constexpr int64_t cells = 8;  // of mode all: so many places of the grid are looked at closely
+
+/// Pixels of `to` for the rows of `from`, and in mode all_all back if that is asked for.
+kernels::NearestBoth coarse_to_fine(const Side& from, const Tensor& features0,
+                                    const Tensor& features1, const MatcherOptions& o, bool back) {
+  require(o.mode != MatchMode::keypoints && o.ratio >= 1, ErrorId::argument, "match",
+          "coarse to fine is for modes all and all_all without the ratio test: it does not know the "
+          "second nearest");
+  require(!features1.on_gpu(), ErrorId::argument, "match",
           "coarse to fine is for the CPU; on a GPU the exact search is fast enough");
-  const auto rows = [](const Tensor& f) { return f.reshape({-1, f.dim(2)}); };
-  const Tensor index = nearest_coarse_to_fine(features0, features1, o.coarse);
-  const Tensor ends = kernels::gather_rows(rows(features1), index);
-  return {{index, kernels::row_distance2(rows(features0), ends), Tensor::zeros({index.numel()})},
+  const Tensor index = o.mode == MatchMode::all
+                           ? nearest_by_cells(from.rows, features1, o.coarse, cells)
+                           : nearest_coarse_to_fine(features0, features1, o.coarse);
+  const Tensor ends = kernels::gather_rows(features1.reshape({-1, features1.dim(2)}), index);
+  return {{index, kernels::row_distance2(from.rows, ends), Tensor::zeros({index.numel()})},
           back ? nearest_coarse_to_fine(features1, features0, o.coarse) : Tensor()};
 }
 
 /// Which share of a sample of the queries has its nearest row at `index`.
 double exact_share(const Tensor& queries, const Tensor& database, const Tensor& index) {
-  const int64_t count = std::min<int64_t>(1000, queries.dim(0));
+  const int64_t count = std::min<int64_t>(1000, (queries.dim(0) + 19) / 20);
   Tensor sample = Tensor::empty({count}, DType::i64);
   for (int64_t k = 0; k < count; ++k) sample.data<int64_t>()[k] = k * queries.dim(0) / count;
   const Tensor exact = kernels::nearest(kernels::gather_rows(queries, sample), database).index;
@@ -134,7 +137,7 @@ MatchResult match(const PhotoFeatures& photo0, const PhotoFeatures& photo1, cons
   const bool search_back = o.reciprocity || o.stability;
   const bool both_ways =
       search_back && o.mode != MatchMode::all && (o.mode == MatchMode::all_all || !o.stability);
-  const auto both = o.coarse > 0 ? coarse_to_fine(photo0.dense, photo1.dense, o, both_ways)
+  const auto both = o.coarse > 0 ? coarse_to_fine(from, photo0.dense, photo1.dense, o, both_ways)
                     : both_ways  ? kernels::nearest_both(from.rows, to.rows)
                                  : kernels::NearestBoth{kernels::nearest(from.rows, to.rows), {}};
   const auto& there = both.forward;
@@ -152,8 +155,12 @@ MatchResult match(const PhotoFeatures& photo0, const PhotoFeatures& photo1, cons
       }
       starts = kernels::moved_pixels(starts, moves.to(starts.device()), to.height, to.width);
     }
-    back = both_ways ? kernels::gather_rows(both.back.reshape({-1, 1}), starts).reshape({-1})
-                     : kernels::nearest(kernels::gather_rows(to.all, starts), home.rows).index;
+    if (both_ways)
+      back = kernels::gather_rows(both.back.reshape({-1, 1}), starts).reshape({-1});
+    else if (const Tensor ends = kernels::gather_rows(to.all, starts); o.coarse > 0)
+      back = nearest_by_cells(ends, photo0.dense, o.coarse, cells);
+    else
+      back = kernels::nearest(ends, home.rows).index;
   }
 
   const auto read = [](const Tensor& t) { return t.defined() ? t.to(Device::cpu) : t; };

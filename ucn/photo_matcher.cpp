@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "tensor/kernels/rows/rows.h"
 
@@ -11,37 +10,42 @@ namespace {
 
 constexpr int clockwise[] = {1, 6, 3, 8};  // EXIF orientations
 
-/// The centre of pixel x of `from` pixels, when they become `to`.
-double resized(double x, double from, double to) { return (x + 0.5) * to / from - 0.5; }
+/// Pixel centres of an image of that size as those of one of another.
+Homography resizing(double from_height, double from_width, double to_height, double to_width) {
+  const double x = to_width / from_width, y = to_height / from_height;
+  return compose(translation(x / 2 - 0.5, y / 2 - 0.5), scaling(x, y));
+}
 
-/// Places (K x 2) of an image as those of its view.
-Tensor in_view(const Tensor& points, const PhotoView& view, const Tensor& pixels) {
-  const int orientation = view.turned.orientation;
-  const int64_t width = view.turned.stored_width, height = view.turned.stored_height;
-  const bool quarter = orientation >= 5;
-  const Image back{{},
-                   orientation == 6   ? 8
-                   : orientation == 8 ? 6
-                                      : orientation,
-                   quarter ? height : width,
-                   quarter ? width : height};
+/// Pixels of an image turned clockwise by quarters as those of the image, height x width.
+Homography turned_back(int quarters, double height, double width) {
+  switch (quarters) {
+    case 1:
+      return {0, 1, 0, -1, 0, height - 1, 0, 0, 1};
+    case 2:
+      return {-1, 0, width - 1, 0, -1, height - 1, 0, 0, 1};
+    case 3:
+      return {0, -1, width - 1, 1, 0, 0, 0, 0, 1};
+    default:
+      return identity_homography();
+  }
+}
+
+Tensor mapped(const Tensor& points, const Homography& map) {
   Tensor result = Tensor::empty(points.shape(), DType::f64);
   for (int64_t k = 0; k < points.dim(0); ++k) {
     const double* p = points.data<double>() + 2 * k;
-    const auto w = double(pixels.dim(1)), h = double(pixels.dim(0));
-    const auto v =
-        back.to_stored(resized(p[0], w, double(width)), resized(p[1], h, double(height)));
-    std::copy_n(v.data(), 2, result.data<double>() + 2 * k);
+    std::ranges::copy(apply(map, p[0], p[1]), result.data<double>() + 2 * k);
   }
   return result;
 }
 
-}  // namespace
-
-Point PhotoView::to_photo(const Point& p) const {
-  const auto [x, y] = turned.to_stored(p[0], p[1]);
-  return {(x + 0.5) / scale_x - 0.5, (y + 0.5) / scale_y - 0.5};
+/// Whether a place lies on an image's pixels.
+bool within(const Point& p, const Tensor& image) {
+  return p[0] >= -0.5 && p[1] >= -0.5 && p[0] <= double(image.dim(1)) - 0.5 &&
+         p[1] <= double(image.dim(0)) - 0.5;
 }
+
+}  // namespace
 
 PhotoMatcher::PhotoMatcher(ResUNet& network, const PhotoMatcherOptions& options)
     : options_(options), network_(network), extract_(network) {
@@ -59,7 +63,7 @@ Photo PhotoMatcher::read(const std::string& path) const {
 }
 
 Tensor PhotoMatcher::detect(const Photo& photo) const {
-  if (options_.correspond.mode == MatchMode::all_all) return {};
+  if (aligns() || options_.correspond.mode == MatchMode::all_all) return {};
   return detect_keypoints(photo.pixels, options_.keypoints);
 }
 
@@ -101,21 +105,23 @@ PhotoFeatures PhotoMatcher::features_of(const Tensor& pixels, const Tensor& keyp
 PreparedPhoto PhotoMatcher::prepare(Photo photo, Tensor keypoints, bool second) {
   PreparedPhoto prepared{std::move(photo), std::move(keypoints), {}};
   const Tensor& pixels = prepared.photo.pixels;
+  if (aligns()) return prepared;
   for (const double scale : options_.scales)
     for (int turn = 0; turn < 4; turn += 4 / options_.rotations) {
       if (turn > 0 && !second) break;
       const auto extent = [&](int axis) {
         return std::max<int64_t>(1, std::llround(scale * double(pixels.dim(axis))));
       };
-      PhotoView view;
-      view.turned = oriented(resize_area(pixels, extent(0), extent(1)), clockwise[turn]);
-      view.scale_x = double(extent(1)) / double(pixels.dim(1));
-      view.scale_y = double(extent(0)) / double(pixels.dim(0));
-      const Tensor places = prepared.keypoints.defined() ? in_view(prepared.keypoints, view, pixels)
-                                                         : prepared.keypoints;
-      view.features = features_of(view.turned.pixels, places);
-      view.turned.pixels = {};
-      prepared.views.push_back(std::move(view));
+      const Tensor resized = resize_area(pixels, extent(0), extent(1));
+      const Tensor seen = oriented(resized, clockwise[turn]).pixels;
+      const auto h = double(resized.dim(0)), w = double(resized.dim(1));
+      const Homography to_photo =
+          compose(resizing(h, w, double(pixels.dim(0)), double(pixels.dim(1))),
+                  turned_back(turn, h, w));
+      Tensor places;
+      if (prepared.keypoints.defined())
+        places = mapped(prepared.keypoints, inverse(to_photo));
+      prepared.views.push_back({features_of(seen, places), to_photo, scale, 90 * turn});
     }
   return prepared;
 }
@@ -124,10 +130,10 @@ PhotoMatcher::Best PhotoMatcher::match_views(std::span<const PhotoView> views0,
                                              std::span<const PhotoView> views1) const {
   Best best{{}, nullptr, nullptr};
   for (const PhotoView& v0 : views0) {
-    if (v0.turned.orientation != 1) continue;  // turning one is enough
+    if (v0.rotation != 0) continue;  // turning one is enough
     for (const PhotoView& v1 : views1) {
       // Both reduced alike tells nothing new.
-      if (best.view0 && v1.scale_x < 1 && v0.scale_x < 1) continue;
+      if (best.view0 && v1.scale < 1 && v0.scale < 1) continue;
       Correspondences found = correspond(v0.features, v1.features, options_.correspond);
       if (best.view0 && found.matches.size() <= best.found.matches.size()) continue;
       best = {std::move(found), &v0, &v1};
@@ -136,24 +142,65 @@ PhotoMatcher::Best PhotoMatcher::match_views(std::span<const PhotoView> views0,
   return best;
 }
 
-PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const {
-  auto [found, view0, view1] = match_views(photo0.views, photo1.views);
-  PhotoMatches best;
-  best.found = std::move(found);
-  best.scale0 = view0->scale_x;
-  best.scale1 = view1->scale_x;
-  best.rotation = int(std::ranges::find(clockwise, view1->turned.orientation) - clockwise) * 90;
-  for (Correspondence& m : best.found.matches) {
-    const auto place = [](const PreparedPhoto& p, const PhotoView& v, double& x, double& y) {
-      const Point q = v.to_photo({x, y});
-      x = resized(q[0], double(p.photo.pixels.dim(1)), double(p.photo.original.width()));
-      y = resized(q[1], double(p.photo.pixels.dim(0)), double(p.photo.original.height()));
-      return p.photo.original.to_stored(x, y);
-    };
-    const auto a = place(photo0, *view0, m.x0, m.y0), b = place(photo1, *view1, m.x1, m.y1);
-    best.stored.push_back({a[0], a[1], b[0], b[1]});
+PhotoView PhotoMatcher::look(const Tensor& pixels, const Window& window) {
+  const Tensor seen = look_through(window, pixels);
+  const Tensor places = detect_keypoints(seen, options_.keypoints);
+  std::vector<double> on_photo;
+  for (int64_t k = 0; k < places.dim(0); ++k) {
+    const double* p = places.data<double>() + 2 * k;
+    if (within(apply(window.to_photo, p[0], p[1]), pixels))
+      on_photo.insert(on_photo.end(), {p[0], p[1]});
   }
-  return best;
+  return {features_of(seen, Tensor::from({int64_t(on_photo.size()) / 2, 2}, on_photo)),
+          window.to_photo};
+}
+
+PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) {
+  PhotoMatches result;
+  std::array<PhotoView, 2> aligned;
+  if (aligns()) {
+    const Tensor &pixels0 = photo0.photo.pixels, &pixels1 = photo1.photo.pixels;
+    AlignOptions options = options_.alignment;
+    options.seed = options_.correspond.seed;
+    const Alignment a = align(extract_, pixels0, pixels1, options);
+    aligned = {look(pixels0, a.windows[0]), look(pixels1, a.windows[1])};
+    result.aligned = a.agreeing;
+    result.looks = a.looks;
+  }
+  const Best best = aligns() ? match_views({&aligned[0], 1}, {&aligned[1], 1})
+                             : match_views(photo0.views, photo1.views);
+  result.scale0 = best.view0->scale;
+  result.scale1 = best.view1->scale;
+  result.rotation = best.view1->rotation;
+  const auto count = [](const PhotoView& v) {
+    return v.features.keypoints.defined() ? v.features.keypoints.dim(0) : 0;
+  };
+  result.keypoints0 = count(*best.view0);
+  result.keypoints1 = count(*best.view1);
+  result.found.stages = best.found.stages;
+  result.found.exact = best.found.exact;
+  for (Correspondence m : best.found.matches) {
+    const auto place = [](const PreparedPhoto& p, const PhotoView& v, double& x, double& y) {
+      const Tensor& pixels = p.photo.pixels;
+      const Point q = apply(v.to_photo, x, y);
+      const bool seen = within(q, pixels);
+      const Point at = apply(resizing(double(pixels.dim(0)), double(pixels.dim(1)),
+                                      double(p.photo.original.height()),
+                                      double(p.photo.original.width())),
+                             q[0], q[1]);
+      x = at[0];
+      y = at[1];
+      return seen;
+    };
+    // A window may show what lies beyond its photo's border.
+    if (!place(photo0, *best.view0, m.x0, m.y0) || !place(photo1, *best.view1, m.x1, m.y1))
+      continue;
+    const auto a = photo0.photo.original.to_stored(m.x0, m.y0);
+    const auto b = photo1.photo.original.to_stored(m.x1, m.y1);
+    result.found.matches.push_back(m);
+    result.stored.push_back({a[0], a[1], b[0], b[1]});
+  }
+  return result;
 }
 
 }  // namespace cairn::ucn

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ucn/alignment.h"
 #include "ucn/correspond.h"
 #include "ucn/keypoints.h"
 #include "ucn/photo.h"
@@ -22,29 +23,35 @@ struct PhotoMatcherOptions {
   /// Mode keypoints: photos of more pixels are seen in tiles of this side, px, without ever holding
   /// all their features. 0: whole.
   int64_t tile = 768;
+  /// Mode all: look twice. The first look tells how the photos lie to each other; for the second
+  /// one photo is resampled so that what both show has one scale and orientation. Takes the place
+  /// of scales and rotations.
+  bool align = true;
+  AlignOptions alignment;
 };
 
 /// One way of looking at a photo: its features, and the way back.
 struct PhotoView {
   PhotoFeatures features;
-  Image turned;             ///< its size and orientation, without pixels
-  double scale_x, scale_y;  ///< of the photo's `pixels`
-  /// A place in the view as one in the photo's `pixels`.
-  Point to_photo(const Point& p) const;
+  Homography to_photo;  ///< px of the view to those of Photo::pixels
+  double scale = 1;
+  int rotation = 0;  ///< degrees clockwise
 };
 
 /// A photo with all that matching needs of it.
 struct PreparedPhoto {
   Photo photo;
-  Tensor keypoints;  ///< K x 2 f64, px of photo.pixels; undefined in mode all_all
+  Tensor keypoints;  ///< K x 2 f64, px of photo.pixels; undefined in mode all_all and to align
   std::vector<PhotoView> views;
 };
 
 struct PhotoMatches {
   Correspondences found;          ///< in the pixels of the upright originals
   std::vector<PointPair> stored;  ///< the same in the pixel grids of the files
-  double scale0 = 1, scale1 = 1;  ///< of the views that were matched
+  int64_t keypoints0 = 0, keypoints1 = 0;
+  double scale0 = 1, scale1 = 1;  ///< of the views that had most matches
   int rotation = 0;               ///< of the second, degrees clockwise
+  int64_t aligned = 0, looks = 0;  ///< as Alignment's `agreeing` and `looks`
 };
 
 class PhotoMatcher {
@@ -53,13 +60,16 @@ class PhotoMatcher {
   PhotoMatcher(ResUNet& network, const PhotoMatcherOptions& options);
   const PhotoMatcherOptions& options() const { return options_; }
   FeatureExtractor& extractor() { return extract_; }
+  /// Whether match() looks twice.
+  bool aligns() const { return options_.align && options_.correspond.mode == MatchMode::all; }
 
   Photo read(const std::string& path) const;
+  /// K x 2 f64, px of photo.pixels; undefined where prepare() needs none.
   Tensor detect(const Photo& photo) const;
   /// Features at `keypoints` (from detect(), or anyone's) or everywhere. The second of a pair is
   /// also seen turned, where that was asked for.
   PreparedPhoto prepare(Photo photo, Tensor keypoints, bool second);
-  PhotoMatches match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const;
+  PhotoMatches match(const PreparedPhoto& photo0, const PreparedPhoto& photo1);
 
   /// The combination of views with most matches, in the px of those views.
   struct Best {
@@ -70,6 +80,7 @@ class PhotoMatcher {
 
  private:
   PhotoFeatures features_of(const Tensor& pixels, const Tensor& keypoints);
+  PhotoView look(const Tensor& pixels, const Window& window);
   PhotoMatcherOptions options_;
   ResUNet& network_;
   FeatureExtractor extract_;

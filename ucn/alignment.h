@@ -1,0 +1,51 @@
+// How two photos lie to each other, and both resampled so that what they share looks alike.
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "ucn/geometry/two_view.h"
+#include "ucn/photo.h"
+
+namespace cairn::ucn {
+
+/// A window on a photo: height x width pixels, each at a place of the photo's.
+struct Window {
+  int64_t height, width;
+  Homography to_photo;
+};
+/// What the network would see through it: H x W x C u8 of a photo's pixels. Beyond the photo's
+/// border is the border.
+Tensor look_through(const Window& window, const Tensor& pixels);
+
+/// Windows on two photos in which what both show has about one scale and orientation: one is the
+/// whole photo as it is, the other the other photo seen through `map`, px of photo 0 to px of photo
+/// 1, at the lower of the two resolutions. None where the map mirrors, or scales by more than 8
+/// one way or the other.
+std::optional<std::array<Window, 2>> aligned_windows(const Homography& map, const Tensor& pixels0,
+                                                     const Tensor& pixels1);
+
+struct AlignOptions {
+  double size = 0.5;             ///< of the photos in the first look
+  int64_t max_keypoints = 1000;  ///< corners of each view
+  double threshold = 3;          ///< px of the views: how far a match may be from the map
+  int64_t least = 12;            ///< matches that a map must explain
+  uint64_t seed = 0;
+};
+
+struct Alignment {
+  std::array<Window, 2> windows;  ///< whole photos where no map was found
+  int64_t agreeing = 0;           ///< matches of the first look that the map explains
+  int64_t looks = 0;              ///< pairs of views that were tried
+};
+
+/// A first look at two photos, small: corners of both are matched by their features, as the photos
+/// are, then with one reduced, turned or foreshortened, until a homography explains enough of the
+/// matches, which is then found again through its own windows (the simulated views of ASIFT, J.-M.
+/// Morel and G. Yu, SIAM J. Imaging Sciences 2009, in the order in which photos are likely to need
+/// them). Where the scene is no plane, the map of its largest part serves. Swapping the photos
+/// swaps the result.
+Alignment align(FeatureExtractor& extract, const Tensor& pixels0, const Tensor& pixels1,
+                const AlignOptions& options);
+
+}  // namespace cairn::ucn
