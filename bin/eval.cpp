@@ -108,12 +108,18 @@ Method cairn_method(const Arguments& a, PhotoMatcher& matcher, ResUNet& network,
   const auto run = [&](const KnownPair& pair, const Photos& photos) {
     Matched r;
     const auto start = std::chrono::steady_clock::now();
-    const auto prepare = [&](const Image& image, bool second) {
-      Photo photo = as_photo(image, network.config().inputs, matcher.options().photo);
-      const Tensor keypoints = matcher.detect(photo);
-      return matcher.prepare(std::move(photo), keypoints, second);
+    const auto photo = [&](const Image& image) {
+      return as_photo(image, network.config().inputs, matcher.options().photo);
     };
-    const PreparedPhoto p0 = prepare(photos.image0, false), p1 = prepare(photos.image1, true);
+    Photo photo0 = photo(photos.image0), photo1 = photo(photos.image1);
+    std::optional<Alignment> look;
+    if (matcher.aligns()) look = matcher.first_look(photo0, photo1);
+    const auto prepare = [&](Photo& p, size_t index) {
+      if (look) return matcher.prepare(std::move(p), look->windows[index]);
+      const Tensor keypoints = matcher.detect(p);
+      return matcher.prepare(std::move(p), keypoints, index == 1);
+    };
+    const PreparedPhoto p0 = prepare(photo0, 0), p1 = prepare(photo1, 1);
     const PhotoMatches found = matcher.match(p0, p1);
     r.seconds = since(start);
     r.file.matches = found.stored;

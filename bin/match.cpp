@@ -155,15 +155,20 @@ int run(Arguments& a) {
   Photo photo1 = stage("reading B", [&] { return matcher.read(a.photo1); });
   const auto files = outputs(a);
 
-  const Tensor keypoints0 = stage("keypoints of A", [&] { return matcher.detect(photo0); });
-  const Tensor keypoints1 = stage("keypoints of B", [&] { return matcher.detect(photo1); });
-  const auto prepared = [&](const char* name, Photo& photo, const Tensor& keypoints, bool second) {
-    auto result = stage(name, [&] { return matcher.prepare(std::move(photo), keypoints, second); });
+  std::optional<Alignment> look;
+  if (matcher.aligns())
+    look = stage("first look", [&] { return matcher.first_look(photo0, photo1); });
+  const auto prepared = [&](const char* name, Photo& photo, size_t index) {
+    auto result = stage(name, [&] {
+      if (look) return matcher.prepare(std::move(photo), look->windows[index]);
+      const Tensor keypoints = matcher.detect(photo);
+      return matcher.prepare(std::move(photo), keypoints, index == 1);
+    });
     if (extract.plan()) stage.trace.add(*extract.plan());
     return result;
   };
-  const PreparedPhoto p0 = prepared("features of A", photo0, keypoints0, false);
-  const PreparedPhoto p1 = prepared("features of B", photo1, keypoints1, true);
+  const PreparedPhoto p0 = prepared("features of A", photo0, 0);
+  const PreparedPhoto p1 = prepared("features of B", photo1, 1);
   const PhotoMatches result = stage("matching", [&] { return matcher.match(p0, p1); });
 
   MatchFile file;
@@ -183,8 +188,8 @@ int run(Arguments& a) {
       }
       return points;
     };
-    file.photo0.keypoints = stored(p0.photo, keypoints0);
-    file.photo1.keypoints = stored(p1.photo, keypoints1);
+    file.photo0.keypoints = stored(p0.photo, p0.keypoints);
+    file.photo1.keypoints = stored(p1.photo, p1.keypoints);
     for (size_t k = 0; k < file.matches.size(); ++k) {  // the matched ones may have been moved
       const Correspondence& m = result.found.matches[k];
       const PointPair& ends = file.matches[k];
@@ -235,6 +240,12 @@ int run(Arguments& a) {
                 (long long)result.keypoints1);
   else
     std::printf("keypoints                none: every pixel is matched\n");
+  if (look && look->agreeing > 0)
+    std::printf("aligned                  by %lld matches of a first look (%lld views tried)\n",
+                (long long)look->agreeing, (long long)look->looks);
+  else if (look)
+    std::printf("aligned                  not: no first look found how (%lld views tried)\n",
+                (long long)look->looks);
   if (p0.views.size() * p1.views.size() > 1)
     std::printf("best seen                A at %.3g, B at %.3g turned by %d degrees\n",
                 result.scale0, result.scale1, result.rotation);

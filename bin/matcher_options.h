@@ -31,7 +31,8 @@ struct MatcherFlags {
         ->check(number("above 0 and at most 8", [](double v) { return v > 0 && v <= 8; }));
     app.add_option("--rotations", o.rotations, "of B that are tried: 1, 2 (by 180 degrees) or 4")
         ->check(IsMember({1, 2, 4}));
-    app.add_flag("--no-align", no_align, "mode all: look once, with neither photo resampled to the other");
+    app.add_flag("--no-align", no_align,
+                 "mode all: look once, with neither photo resampled to the other");
     app.add_option("--tile", o.tile, "mode keypoints sees large photos in such tiles; 0: whole")
         ->check(number("0 or at least 64", [](double v) { return v == 0 || v >= 64; }));
 
@@ -47,7 +48,7 @@ struct MatcherFlags {
     app.add_option("--max-keypoints", o.keypoints.max_keypoints, "at most so many in each photo")
         ->check(positive());
     app.add_option("--coarse", o.correspond.coarse,
-                   "pixels coarse to fine, from every N-th; 0: exactly [mode all on a CPU: 4]")
+                   "pixels coarse to fine, from every N-th; 0: exactly [mode all, CPU: 4]")
         ->default_str("")
         ->check(number("0 or at least 2", [](double v) { return v == 0 || v >= 2; }));
     app.add_flag("--whole-pixels", whole_pixels, "no sub-pixel refinement");
@@ -89,14 +90,13 @@ struct MatcherFlags {
     o.correspond.reciprocity = !one_way;
     o.correspond.subpixel = !whole_pixels;
     o.photo.respect_exif = !no_exif;
-    if (o.correspond.coarse < 0) o.correspond.coarse = mode == "all" && device == Device::cpu ? 4 : 0;
+    if (o.correspond.coarse < 0)
+      o.correspond.coarse = mode == "all" && device == Device::cpu ? 4 : 0;
     require(o.correspond.coarse == 0 || o.correspond.mode != ucn::MatchMode::keypoints,
             ErrorId::usage, "match", "--coarse is for modes all and all_all");
   }
   /// What the mode and the device decide is left open.
-  MatcherFlags() {
-    options.correspond.coarse = -1;
-  }
+  MatcherFlags() { options.correspond.coarse = -1; }
   /// The network, on its device.
   ucn::Weights load(Device device) const {
     ucn::Weights loaded = ucn::load_weights(weights.empty() ? bundled_weights() : weights);

@@ -89,18 +89,20 @@ Window posed(const Tensor& pixels, const Pose& pose, double size) {
 
 /// The pairs of poses that are tried, in groups: after each group the best of it may be enough.
 std::vector<std::vector<std::array<Pose, 2>>> pose_groups() {
-  constexpr Pose full{}, half{0.5, 0.5}, narrow{0.5, 1}, low{1, 0.5};
+  constexpr Pose full{}, half{0.5, 0.5}, quarter{0.25, 0.25}, twice{2, 2}, narrow{0.5, 1},
+      low{1, 0.5};
   std::vector<std::vector<std::array<Pose, 2>>> groups = {
       {{full, full}},
       {{full, half}, {half, full}},
+      {{half, twice}, {twice, half}},
       {{full, narrow}, {narrow, full}, {full, low}, {low, full}}};
   for (const int angle : {45, 90, 135, 180}) {
     auto& group = groups.emplace_back();
     for (const int degrees : {angle, -angle}) {
       if (degrees == -180) continue;
-      group.push_back({full, {1, 1, degrees}});
-      group.push_back({full, {0.5, 0.5, degrees}});
-      group.push_back({half, {1, 1, degrees}});
+      group.push_back({half, {0.5, 0.5, degrees}});
+      group.push_back({half, {0.25, 0.25, degrees}});
+      group.push_back({quarter, {0.5, 0.5, degrees}});
     }
   }
   return groups;
@@ -171,14 +173,14 @@ class FirstLook {
     for (int round = 0; round < 3 && best_.inliers >= o_.least; ++round) {
       const int64_t before = best_.inliers;
       const auto windows = aligned_windows(best_.matrix, pixels_[0], pixels_[1]);
-      if (!windows || (round == 0 && best_.inliers > 0.6 * double(matches_))) break;
+      if (!windows || (round == 0 && best_.inliers >= 100)) break;
       consider(see(0, reduced((*windows)[0])), see(1, reduced((*windows)[1])));
       if (double(best_.inliers) < 1.1 * double(before)) break;
     }
     if (best_.inliers >= o_.least)
       if (const auto windows = aligned_windows(best_.matrix, pixels_[0], pixels_[1]))
-        return {*windows, best_.inliers, looks_};
-    return {{whole(pixels_[0]), whole(pixels_[1])}, 0, looks_};
+        return {*windows, best_.matrix, best_.inliers, looks_};
+    return {{whole(pixels_[0]), whole(pixels_[1])}, identity_homography(), 0, looks_};
   }
 
  private:
@@ -188,8 +190,8 @@ class FirstLook {
   };
   View see(size_t photo, const Window& window) {
     const Tensor seen = look_through(window, pixels_[photo]);
-    const Tensor corners = detect_keypoints(
-        seen, {.kind = KeypointKind::corners, .max_keypoints = o_.max_keypoints});
+    const Tensor corners =
+        detect_keypoints(seen, {.kind = KeypointKind::corners, .max_keypoints = o_.max_keypoints});
     std::vector<double> on_photo;
     for (int64_t k = 0; k < corners.dim(0); ++k) {
       const double* p = corners.data<double>() + 2 * k;
@@ -204,13 +206,16 @@ class FirstLook {
   const View& view(size_t photo, const Pose& pose) {
     const auto found = views_[photo].find(pose);
     if (found != views_[photo].end()) return found->second;
-    return views_[photo].emplace(pose, see(photo, posed(pixels_[photo], pose, o_.size))).first->second;
+    return views_[photo]
+        .emplace(pose, see(photo, posed(pixels_[photo], pose, o_.size)))
+        .first->second;
   }
   Window reduced(const Window& w) const {
     const auto h = std::max<int64_t>(1, std::llround(double(w.height) * o_.size));
     const auto v = std::max<int64_t>(1, std::llround(double(w.width) * o_.size));
     const double x = double(w.width) / double(v), y = double(w.height) / double(h);
-    return {h, v, compose(w.to_photo, compose(translation(x / 2 - 0.5, y / 2 - 0.5), scaling(x, y)))};
+    return {h, v,
+            compose(w.to_photo, compose(translation(x / 2 - 0.5, y / 2 - 0.5), scaling(x, y)))};
   }
   void consider(const View& v0, const View& v1) {
     ++looks_;
@@ -221,8 +226,10 @@ class FirstLook {
       const Point b = apply(v1.window.to_photo, m.x1, m.y1);
       pairs.push_back({a[0], a[1], b[0], b[1]});
     }
+    const double pixel =
+        std::max(local_scale(v0.window.to_photo, 0, 0), local_scale(v1.window.to_photo, 0, 0));
     const TwoView model = estimate_geometry(Geometry::homography, pairs,
-                                            {.threshold = o_.threshold / o_.size,
+                                            {.threshold = o_.threshold * pixel,
                                              .max_iterations = 2000,
                                              .seed = o_.seed,
                                              .best_first = true});
@@ -249,6 +256,7 @@ Alignment align(FeatureExtractor& extract, const Tensor& pixels0, const Tensor& 
   if (comes_first(pixels0, pixels1)) return FirstLook(extract, pixels0, pixels1, options).run();
   Alignment a = FirstLook(extract, pixels1, pixels0, options).run();
   std::swap(a.windows[0], a.windows[1]);
+  a.map = inverse(a.map);
   return a;
 }
 

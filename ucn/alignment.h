@@ -27,7 +27,7 @@ std::optional<std::array<Window, 2>> aligned_windows(const Homography& map, cons
 
 struct AlignOptions {
   double size = 0.5;             ///< of the photos in the first look
-  int64_t max_keypoints = 1000;  ///< corners of each view
+  int64_t max_keypoints = 2000;  ///< corners of each view
   double threshold = 3;          ///< px of the views: how far a match may be from the map
   int64_t least = 12;            ///< matches that a map must explain
   uint64_t seed = 0;
@@ -35,6 +35,7 @@ struct AlignOptions {
 
 struct Alignment {
   std::array<Window, 2> windows;  ///< whole photos where no map was found
+  Homography map;                 ///< px of photo 0 to px of photo 1; else the identity
   int64_t agreeing = 0;           ///< matches of the first look that the map explains
   int64_t looks = 0;              ///< pairs of views that were tried
 };

@@ -51,12 +51,19 @@ Tensor candidates(const Tensor& best, Grid from, Grid to) {
   return lists;
 }
 
-/// Every stride-th pixel in x and y, as numbers of rows.
+/// Every stride-th of 0..extent-1, and so many more that none is further than half a stride away.
+std::vector<int64_t> grid_axis(int64_t extent, int64_t stride) {
+  std::vector<int64_t> axis;
+  for (int64_t v = std::min(stride, extent) / 2; v < extent; v += stride) axis.push_back(v);
+  if (!axis.empty() && extent - 1 - axis.back() > stride / 2) axis.push_back(extent - 1);
+  return axis;
+}
+
+/// The pixels of the grid, as numbers of rows.
 Tensor grid_rows(Grid image, int64_t stride) {
   std::vector<int64_t> rows;
-  for (int64_t y = std::min(stride, image.height) / 2; y < image.height; y += stride)
-    for (int64_t x = std::min(stride, image.width) / 2; x < image.width; x += stride)
-      rows.push_back(y * image.width + x);
+  for (const int64_t y : grid_axis(image.height, stride))
+    for (const int64_t x : grid_axis(image.width, stride)) rows.push_back(y * image.width + x);
   return Tensor::from({int64_t(rows.size())}, rows);
 }
 
@@ -93,10 +100,10 @@ Tensor nearest_by_cells(const Tensor& queries, const Tensor& to, int64_t stride,
   const char* op = "nearest_by_cells";
   require(queries.rank() == 2 && to.rank() == 3, ErrorId::shape, op, "rows are ", queries.shape(),
           " and features ", to.shape(), ", not Q x C and H x W x C");
-  require(stride >= 2 && cells >= 1, ErrorId::argument, op, "the stride is ", stride, " and ", cells,
-          " cells are kept, but there must be at least 2 and 1");
+  require(stride >= 2 && cells >= 1, ErrorId::argument, op, "the stride is ", stride, " and ",
+          cells, " cells are kept, but there must be at least 2 and 1");
   const Grid there{to.dim(0), to.dim(1)};
-  const int64_t n = queries.dim(0), side = stride + 1;
+  const int64_t n = queries.dim(0), reach = (stride + 1) / 2, side = 2 * reach + 1;
   if (n == 0 || there.height * there.width == 0) return Tensor::full({n}, -1, DType::i64);
   const Tensor rows = to.reshape({-1, to.dim(2)}), grid = grid_rows(there, stride);
   const Tensor coarse = kernels::gather_rows(rows, grid);
@@ -125,8 +132,8 @@ Tensor nearest_by_cells(const Tensor& queries, const Tensor& to, int64_t stride,
           const int64_t centre = grid.data<int64_t>()[r];
           for (int64_t i = 0; i < side; ++i)
             for (int64_t j = 0; j < side; ++j) {
-              const int64_t x = centre % there.width + j - side / 2,
-                            y = centre / there.width + i - side / 2;
+              const int64_t x = centre % there.width + j - reach,
+                            y = centre / there.width + i - reach;
               *list++ = there.holds(x, y) ? y * there.width + x : -1;
             }
         }

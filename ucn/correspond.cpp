@@ -131,7 +131,8 @@ std::vector<Standing> standings(const PhotoFeatures& photo, const Tensor& querie
           if (r == own) continue;
           if (!keypoints) {
             const Point& p = places[size_t(r)];
-            if (std::hypot(p[0] - at[i][0], p[1] - at[i][1]) < o.rival_radius) continue;
+            const double dx = p[0] - at[i][0], dy = p[1] - at[i][1];
+            if (dx * dx + dy * dy < o.rival_radius * o.rival_radius) continue;
           }
           result[i].nearest = std::max(result[i].nearest, double(row[r]));
           sum += std::exp(further / o.temperature);

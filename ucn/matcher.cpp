@@ -68,9 +68,10 @@ constexpr int64_t cells = 8;  // of mode all: so many places of the grid are loo
 /// Pixels of `to` for the rows of `from`, and in mode all_all back if that is asked for.
 kernels::NearestBoth coarse_to_fine(const Side& from, const Tensor& features0,
                                     const Tensor& features1, const MatcherOptions& o, bool back) {
-  require(o.mode != MatchMode::keypoints && o.ratio >= 1, ErrorId::argument, "match",
-          "coarse to fine is for modes all and all_all without the ratio test: it does not know the "
-          "second nearest");
+  require(
+      o.mode != MatchMode::keypoints && o.ratio >= 1, ErrorId::argument, "match",
+      "coarse to fine is for modes all and all_all without the ratio test: it does not know the "
+      "second nearest");
   require(!features1.on_gpu(), ErrorId::argument, "match",
           "coarse to fine is for the CPU; on a GPU the exact search is fast enough");
   const Tensor index = o.mode == MatchMode::all

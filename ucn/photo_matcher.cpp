@@ -105,7 +105,6 @@ PhotoFeatures PhotoMatcher::features_of(const Tensor& pixels, const Tensor& keyp
 PreparedPhoto PhotoMatcher::prepare(Photo photo, Tensor keypoints, bool second) {
   PreparedPhoto prepared{std::move(photo), std::move(keypoints), {}};
   const Tensor& pixels = prepared.photo.pixels;
-  if (aligns()) return prepared;
   for (const double scale : options_.scales)
     for (int turn = 0; turn < 4; turn += 4 / options_.rotations) {
       if (turn > 0 && !second) break;
@@ -115,12 +114,10 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, Tensor keypoints, bool second) 
       const Tensor resized = resize_area(pixels, extent(0), extent(1));
       const Tensor seen = oriented(resized, clockwise[turn]).pixels;
       const auto h = double(resized.dim(0)), w = double(resized.dim(1));
-      const Homography to_photo =
-          compose(resizing(h, w, double(pixels.dim(0)), double(pixels.dim(1))),
-                  turned_back(turn, h, w));
+      const Homography to_photo = compose(
+          resizing(h, w, double(pixels.dim(0)), double(pixels.dim(1))), turned_back(turn, h, w));
       Tensor places;
-      if (prepared.keypoints.defined())
-        places = mapped(prepared.keypoints, inverse(to_photo));
+      if (prepared.keypoints.defined()) places = mapped(prepared.keypoints, inverse(to_photo));
       prepared.views.push_back({features_of(seen, places), to_photo, scale, 90 * turn});
     }
   return prepared;
@@ -142,33 +139,28 @@ PhotoMatcher::Best PhotoMatcher::match_views(std::span<const PhotoView> views0,
   return best;
 }
 
-PhotoView PhotoMatcher::look(const Tensor& pixels, const Window& window) {
-  const Tensor seen = look_through(window, pixels);
+Alignment PhotoMatcher::first_look(const Photo& photo0, const Photo& photo1) {
+  AlignOptions options = options_.alignment;
+  options.seed = options_.correspond.seed;
+  return align(extract_, photo0.pixels, photo1.pixels, options);
+}
+
+PreparedPhoto PhotoMatcher::prepare(Photo photo, const Window& window) {
+  const Tensor seen = look_through(window, photo.pixels);
   const Tensor places = detect_keypoints(seen, options_.keypoints);
   std::vector<double> on_photo;
   for (int64_t k = 0; k < places.dim(0); ++k) {
     const double* p = places.data<double>() + 2 * k;
-    if (within(apply(window.to_photo, p[0], p[1]), pixels))
+    if (within(apply(window.to_photo, p[0], p[1]), photo.pixels))
       on_photo.insert(on_photo.end(), {p[0], p[1]});
   }
-  return {features_of(seen, Tensor::from({int64_t(on_photo.size()) / 2, 2}, on_photo)),
-          window.to_photo};
+  const Tensor kept = Tensor::from({int64_t(on_photo.size()) / 2, 2}, on_photo);
+  return {std::move(photo), {}, {{features_of(seen, kept), window.to_photo}}};
 }
 
-PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) {
+PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const {
   PhotoMatches result;
-  std::array<PhotoView, 2> aligned;
-  if (aligns()) {
-    const Tensor &pixels0 = photo0.photo.pixels, &pixels1 = photo1.photo.pixels;
-    AlignOptions options = options_.alignment;
-    options.seed = options_.correspond.seed;
-    const Alignment a = align(extract_, pixels0, pixels1, options);
-    aligned = {look(pixels0, a.windows[0]), look(pixels1, a.windows[1])};
-    result.aligned = a.agreeing;
-    result.looks = a.looks;
-  }
-  const Best best = aligns() ? match_views({&aligned[0], 1}, {&aligned[1], 1})
-                             : match_views(photo0.views, photo1.views);
+  const Best best = match_views(photo0.views, photo1.views);
   result.scale0 = best.view0->scale;
   result.scale1 = best.view1->scale;
   result.rotation = best.view1->rotation;
@@ -184,10 +176,10 @@ PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhot
       const Tensor& pixels = p.photo.pixels;
       const Point q = apply(v.to_photo, x, y);
       const bool seen = within(q, pixels);
-      const Point at = apply(resizing(double(pixels.dim(0)), double(pixels.dim(1)),
-                                      double(p.photo.original.height()),
-                                      double(p.photo.original.width())),
-                             q[0], q[1]);
+      const Point at =
+          apply(resizing(double(pixels.dim(0)), double(pixels.dim(1)),
+                         double(p.photo.original.height()), double(p.photo.original.width())),
+                q[0], q[1]);
       x = at[0];
       y = at[1];
       return seen;

@@ -41,7 +41,7 @@ struct PhotoView {
 /// A photo with all that matching needs of it.
 struct PreparedPhoto {
   Photo photo;
-  Tensor keypoints;  ///< K x 2 f64, px of photo.pixels; undefined in mode all_all and to align
+  Tensor keypoints;  ///< K x 2 f64, px of photo.pixels; undefined in mode all_all and aligned
   std::vector<PhotoView> views;
 };
 
@@ -51,7 +51,6 @@ struct PhotoMatches {
   int64_t keypoints0 = 0, keypoints1 = 0;
   double scale0 = 1, scale1 = 1;  ///< of the views that had most matches
   int rotation = 0;               ///< of the second, degrees clockwise
-  int64_t aligned = 0, looks = 0;  ///< as Alignment's `agreeing` and `looks`
 };
 
 class PhotoMatcher {
@@ -60,7 +59,7 @@ class PhotoMatcher {
   PhotoMatcher(ResUNet& network, const PhotoMatcherOptions& options);
   const PhotoMatcherOptions& options() const { return options_; }
   FeatureExtractor& extractor() { return extract_; }
-  /// Whether match() looks twice.
+  /// Whether a pair is looked at twice: first_look(), then prepare() each with its window.
   bool aligns() const { return options_.align && options_.correspond.mode == MatchMode::all; }
 
   Photo read(const std::string& path) const;
@@ -69,7 +68,11 @@ class PhotoMatcher {
   /// Features at `keypoints` (from detect(), or anyone's) or everywhere. The second of a pair is
   /// also seen turned, where that was asked for.
   PreparedPhoto prepare(Photo photo, Tensor keypoints, bool second);
-  PhotoMatches match(const PreparedPhoto& photo0, const PreparedPhoto& photo1);
+  /// The first look; whole photos where match() does not align.
+  Alignment first_look(const Photo& photo0, const Photo& photo1);
+  /// Features, and those of keypoints, of what the window shows.
+  PreparedPhoto prepare(Photo photo, const Window& window);
+  PhotoMatches match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const;
 
   /// The combination of views with most matches, in the px of those views.
   struct Best {
@@ -80,7 +83,6 @@ class PhotoMatcher {
 
  private:
   PhotoFeatures features_of(const Tensor& pixels, const Tensor& keypoints);
-  PhotoView look(const Tensor& pixels, const Window& window);
   PhotoMatcherOptions options_;
   ResUNet& network_;
   FeatureExtractor extract_;

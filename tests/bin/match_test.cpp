@@ -27,13 +27,15 @@ struct Bench {
     ucn::save_weights(folder / "weights.safetensors", ucn::ResUNet({.outputs = 16}, random));
   }
   /// match in the folder, with these weights and --out out. Features of an untrained network change
-  /// from pixel to pixel, so keypoints are whole pixels unless they are asked for.
+  /// from pixel to pixel, so keypoints are whole pixels, and searched exactly, unless otherwise
+  /// asked for.
   Finished match(const std::string& arguments, const std::string& before = "") const {
     const std::string corners =
         has(arguments, "--keypoints") ? " " : " --keypoints corners --whole-pixels ";
     const std::string ratio = has(arguments, "--ratio") ? "" : " --ratio 1 ";
+    const std::string exact = has(arguments, "--coarse") ? "" : " --coarse 0 ";
     return run("cd '" + folder.path.string() + "'; " + before +
-               " exec match --weights weights.safetensors --out out " + ratio + corners +
+               " exec match --weights weights.safetensors --out out " + ratio + exact + corners +
                arguments);
   }
   void write(const std::string& name, const Bytes& bytes) const {
@@ -215,6 +217,32 @@ TEST_CASE("a photo that lies on its side is found by trying rotations") {
   }
 }
 
+TEST_CASE("mode all aligns the photos by itself") {
+  const std::string weights =
+      " --weights " CAIRN_SOURCE_DIR "/ucn/weights/resunetbn2f.safetensors --max-size 320";
+  const std::string photo = CAIRN_SOURCE_DIR "/data/demo/pair/a.jpg";
+  const Tensor upright = read_image(photo).pixels;
+  const int64_t w = upright.dim(1), h = upright.dim(0);
+  write_png(bench().folder / "aside.png", oriented(resize_area(upright, h / 2, w / 2), 8).pixels);
+  const auto right = [&] {
+    double good = 0;
+    for (const auto& [x0, y0, x1, y1, score, inlier] : bench().matches())
+      good += std::hypot(2 * x1 + 0.5 - y0, 2 * (double(w) / 2 - 1 - y1) + 0.5 - x0) < 4;
+    return good / std::max<double>(1, double(bench().matches().size()));
+  };
+  const Finished r = run("cd '" + bench().folder.path.string() + "'; exec match " + photo +
+                         " aside.png --out out" + weights);
+  CHECK(r.code == 0);
+  CHECK(has(r.out, "of a first look"));
+  CHECK(bench().matches().size() > 200);
+  CHECK(right() > 0.8);
+  const Finished plain = run("cd '" + bench().folder.path.string() + "'; exec match " + photo +
+                             " aside.png --no-align --out out" + weights);
+  CHECK(plain.code == 0);
+  CHECK(!has(plain.out, "first look"));
+  CHECK(right() < 0.2);
+}
+
 TEST_CASE("match gives coordinates of the pixels that the file stores, resized and turned or not") {
   // b is stored a quarter turn to the left of upright: EXIF 6 says to turn it clockwise.
   const Tensor upright = some_photo(60, 84, 1);
@@ -262,8 +290,10 @@ TEST_CASE("match says how much of a search coarse to fine is exact") {
   CHECK(bench().match(all).out.find("exact search") == std::string::npos);
   CHECK(bench().match(all + " --coarse 2").out.find("% as by the exact search") !=
         std::string::npos);
-  CHECK(bench().match("a.png a.png --coarse 2").err.find("is for --mode all_all") !=
-        std::string::npos);
+  CHECK(has(bench().match("a.png a.png --coarse 4").out, "found coarse to fine"));
+  CHECK(!has(bench().match("a.png a.png --coarse 0").out, "found coarse to fine"));
+  CHECK(has(bench().match("a.png a.png --mode keypoints --coarse 2").err,
+            "is for modes all and all_all"));
   CHECK(bench().match(all + " --coarse 1").code == 2);
 }
 
