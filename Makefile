@@ -16,7 +16,7 @@ cuda = $(if $(CUDA),$(if $(filter 0 no off OFF,$(CUDA)),OFF,ON),AUTO)
 release = $(call build,build,$(1),-DCAIRN_BIN_DIR="$(CURDIR)/bin" -DCAIRN_CUDA=$(cuda))
 ctest = ctest --output-on-failure --no-tests=error --timeout 900 $(jobs) --test-dir
 
-.PHONY: all deps demo test test-all everything bench eval bench-peers test-gpu bench-gpu gpu-check asan ubsan tsan \
+.PHONY: all deps demo test test-all everything train-release bench eval bench-peers test-gpu bench-gpu gpu-check asan ubsan tsan \
   golden mutate clang fuzz doctor format format-check install clean help
 
 all: deps  ## build the libraries and the programs (bin/match, bin/train, ...)
@@ -42,6 +42,18 @@ test: everything  ## build and run the tests, but for the slow ones
 
 test-all: everything  ## build and run all tests, but for those that need a GPU
 	@$(ctest) build --label-exclude gpu
+
+# The stages of a recipe, each from the weights of the one before; stopped, it goes on where it was.
+RECIPE ?= ucn-f
+RUNS ?= runs
+train-release: all  ## train the weights RECIPE=ucn-f anew on the photos in PHOTOS=folder
+	@[ -n "$(PHOTOS)" ] || { echo "train-release: name the photos: make train-release PHOTOS=folder" >&2; exit 2; }
+	@trap 'exit 130' INT TERM; last=; for stage in ucn/recipes/$(RECIPE)/*.json; do \
+	  out=$(RUNS)/$(RECIPE)-$$(basename $$stage .json); \
+	  if [ -e $$out/config.json ]; then bin/train --resume --out $$out; \
+	  else bin/train --config $$stage --images "$(PHOTOS)" $${last:+--init $$last} --out $$out $(ARGS); \
+	  fi || exit; last=$$out/weights.safetensors; done; \
+	  bin/convert --half $$last $(RUNS)/$(RECIPE).safetensors
 
 bench: all  ## measure the speed of this machine's kernels and networks
 	@bin/bench $(ARGS)

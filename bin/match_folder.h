@@ -98,8 +98,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     o.focal = focal;
     // FNV-1a of the file's bytes.
     uint64_t hash = 14695981039346656037u;
-    for (const uint8_t byte : read_file(m.weights.empty() ? m.bundled_weights() : m.weights))
-      hash = (hash ^ byte) * 1099511628211u;
+    for (const uint8_t byte : read_file(m.weights_file())) hash = (hash ^ byte) * 1099511628211u;
     o.weights_id = std::to_string(hash);
     ProgressLine line;
     const auto broken = match_folder(

@@ -37,8 +37,9 @@ struct MatcherFlags {
         ->check(number("0 or at least 64", [](double v) { return v == 0 || v >= 64; }));
 
     app.option_defaults()->group("Search");
-    app.add_option("--weights", weights, "of the network; default: the bundled ones")
-        ->type_name("FILE");
+    app.add_option("--model,--weights", weights, "weights that come with it, or a file [ucn-f]")
+        ->type_name("NAME|FILE")
+        ->default_str("");
     app.add_option("--mode", mode,
                    "keypoints, all or all_all (with all pixels) [all; folders: keypoints]")
         ->check(IsMember({"keypoints", "all", "all_all"}));
@@ -99,19 +100,30 @@ struct MatcherFlags {
   MatcherFlags() { options.correspond.coarse = -1; }
   /// The network, on its device.
   ucn::Weights load(Device device) const {
-    ucn::Weights loaded = ucn::load_weights(weights.empty() ? bundled_weights() : weights);
+    ucn::Weights loaded = ucn::load_weights(weights_file());
     loaded.network->to(device);
     ucn::set_precision(*loaded.network, ucn::precision(precision));
     return loaded;
   }
-  /// Those that come with the checkout whose bin/ holds this program.
-  static std::string bundled_weights() {
+  /// The file that --model means. Names are those of the weights beside the checkout's bin/ that
+  /// holds this program.
+  std::string weights_file() const {
+    namespace fs = std::filesystem;
     std::error_code error;
-    const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-    const auto path = program.parent_path().parent_path() / "ucn/weights/resunetbn2f.safetensors";
-    require(std::filesystem::exists(path, error), ErrorId::io, "match", "the bundled weights, ",
-            path.string(), ", are not there. Hint: name a file with --weights");
-    return path;
+    if (!weights.empty() && fs::exists(weights, error)) return weights;
+    const auto program = fs::read_symlink("/proc/self/exe", error);
+    const auto folder = program.parent_path().parent_path() / "ucn/weights";
+    const std::string name = weights.empty() ? "ucn-f" : weights;
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder, error))
+      if (entry.path().extension() == ".safetensors") names.push_back(entry.path().stem());
+    std::ranges::sort(names);
+    if (std::ranges::find(names, name) != names.end()) return folder / (name + ".safetensors");
+    std::string list;
+    for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
+    throw Error(ErrorId::io, "match",
+                cat("--model: there is no file '", name, "', and of the models that come with it (",
+                    list.empty() ? "none is in " + folder.string() : list, ") it is none"));
   }
   /// In words, for reports.
   std::string describe() const {

@@ -219,7 +219,7 @@ TEST_CASE("a photo that lies on its side is found by trying rotations") {
 
 TEST_CASE("mode all aligns the photos by itself") {
   const std::string weights =
-      " --weights " CAIRN_SOURCE_DIR "/ucn/weights/resunetbn2f.safetensors --max-size 320";
+      " --weights " CAIRN_SOURCE_DIR "/ucn/weights/ucn-f.safetensors --max-size 320";
   const std::string photo = CAIRN_SOURCE_DIR "/data/demo/pair/a.jpg";
   const Tensor upright = read_image(photo).pixels;
   const int64_t w = upright.dim(1), h = upright.dim(0);
