@@ -70,7 +70,7 @@ struct Photos {
 };
 
 struct Matched {
-  MatchFile file;
+  MatchFile file;  ///< matches of methods of ours come best first
   double seconds = NAN;
   HitRatios hits = {};
 };
@@ -145,6 +145,12 @@ Method sift_method() {
     const SiftFeatures f1 = sift(to_gray(photos.image1.pixels), options);
     const auto both = kernels::nearest_both(f0.descriptors, f1.descriptors);
     const auto& there = both.forward;
+    struct Found {
+      double ratio;
+      PointPair pair;
+      double score;
+    };
+    std::vector<Found> found;
     for (size_t k = 0; k < f0.keypoints.size() && !f1.keypoints.empty(); ++k) {
       const int64_t end = there.index.data<int64_t>()[k];
       const double d = std::sqrt(double(there.distance.data<float>()[k]));
@@ -152,13 +158,29 @@ Method sift_method() {
       if (both.back.data<int64_t>()[end] != int64_t(k) || !(d < 0.8 * second)) continue;
       const SiftKeypoint &p = f0.keypoints[k], &q = f1.keypoints[size_t(end)];
       const auto a0 = photos.image0.to_stored(p.x, p.y), a1 = photos.image1.to_stored(q.x, q.y);
-      r.file.matches.push_back({a0[0], a0[1], a1[0], a1[1]});
-      r.file.scores.push_back(1 - d * d / 2);
+      found.push_back({d / second, {a0[0], a0[1], a1[0], a1[1]}, 1 - d * d / 2});
+    }
+    std::ranges::stable_sort(found, {}, &Found::ratio);
+    for (const Found& f : found) {
+      r.file.matches.push_back(f.pair);
+      r.file.scores.push_back(f.score);
     }
     r.seconds = since(start);
     return r;
   };
   return {"sift", "RootSIFT, at most 4000 keypoints, contrast 0.04, mutual, ratio 0.8", run};
+}
+
+MatchFile best_first(MatchFile file) {
+  std::vector<size_t> order(file.matches.size());
+  std::iota(order.begin(), order.end(), size_t(0));
+  std::ranges::stable_sort(order, std::greater{}, [&](size_t k) { return file.scores[k]; });
+  const MatchFile read = file;
+  for (size_t k = 0; k < order.size(); ++k) {
+    file.matches[k] = read.matches[order[k]];
+    file.scores[k] = read.scores[order[k]];
+  }
+  return file;
 }
 
 Method files_method(const std::string& folder) {
@@ -171,7 +193,7 @@ Method files_method(const std::string& folder) {
       for (const char* ending : {"_matches.npz", ".npz", ".csv"})
         if (const std::string path = cat(folder, "/", name, ending);
             std::filesystem::exists(path, error))
-          return Matched{read_matches(path)};
+          return Matched{best_first(read_matches(path))};
     throw Error(
         ErrorId::io, "eval",
         cat("'", folder, "' has no ", pair.name, "_matches.npz and no ", pair.name, ".csv"));
@@ -208,10 +230,6 @@ Row measure(const Arguments& a, const KnownPair& pair, const Photos& photos, con
         int64_t(m.file.matches.size()), m.seconds};
   r.hits = m.hits;
   std::vector<PointPair> matches = m.file.matches;
-  std::vector<size_t> order(matches.size());
-  std::iota(order.begin(), order.end(), size_t(0));
-  std::ranges::stable_sort(order, std::greater{}, [&](size_t k) { return m.file.scores[k]; });
-  for (size_t k = 0; k < order.size(); ++k) matches[k] = m.file.matches[order[k]];
   RansacOptions ransac{.seed = a.matcher.options.correspond.seed};
   const auto timed = [&](bool local, auto&& estimate) {
     const auto start = std::chrono::steady_clock::now();

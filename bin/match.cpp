@@ -252,7 +252,7 @@ int run(Arguments& a) {
   for (const auto& [name, left] : result.found.stages)
     std::printf("%-24s %lld\n", name == "found" ? "matches" : ("  after " + name).c_str(),
                 (long long)left);
-  if (a.matcher.options.correspond.coarse > 0)
+  if (const auto& c = a.matcher.options.correspond; c.coarse > 0 && c.measure_exact)
     std::printf("found coarse to fine     %.1f %% as by the exact search, in a sample\n",
                 100 * result.found.exact);
   if (a.verify != "none") {

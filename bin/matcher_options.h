@@ -65,7 +65,7 @@ struct MatcherFlags {
     app.add_option("--min-similarity", f.min_similarity, "least cosine of the features; -1: off")
         ->check(number("in -1..1", [](double v) { return v >= -1 && v <= 1; }));
     app.add_option("--ratio", ratio,
-                   "distance / a rival's, in both photos, below it; 1: off [mode all: 0.8]")
+                   "distance / a rival's, in both photos, below it; 1: off [mode all: 0.7]")
         ->check(positive())
         ->default_str("");
     app.add_option("--min-probability", f.min_probability, "dual softmax among rivals; 0: off")
@@ -84,13 +84,14 @@ struct MatcherFlags {
     auto& o = options;
     if (mode.empty()) mode = keypoints == "all" ? "all_all" : default_mode;
     if (keypoints.empty()) keypoints = mode == "keypoints" ? "sift" : "corners";
-    o.correspond.ratio = ratio > 0 ? ratio : mode == "all" ? 0.8 : 1;
+    o.correspond.ratio = ratio > 0 ? ratio : mode == "all" ? 0.7 : 1;
     o.correspond.mode = ucn::match_mode(mode);
     if (keypoints != "all") o.keypoints.kind = ucn::keypoint_kind(keypoints);
     o.align = !no_align && o.scales.size() == 1 && o.rotations == 1;
     o.correspond.reciprocity = !one_way;
     o.correspond.subpixel = !whole_pixels;
     o.photo.respect_exif = !no_exif;
+    o.correspond.measure_exact = o.correspond.coarse > 0;  // takes a while: for those who ask
     if (o.correspond.coarse < 0)
       o.correspond.coarse = mode == "all" && device == Device::cpu ? 4 : 0;
     require(o.correspond.coarse == 0 || o.correspond.mode != ucn::MatchMode::keypoints,

@@ -121,6 +121,16 @@ Tensor look_through(const Window& window, const Tensor& pixels) {
   return result;
 }
 
+Tensor on_photo(const Tensor& points, const Window& window, const Tensor& pixels) {
+  std::vector<double> kept;
+  for (int64_t k = 0; k < points.dim(0); ++k) {
+    const double* p = points.data<double>() + 2 * k;
+    if (inside(apply(window.to_photo, p[0], p[1]), pixels, 0.5))
+      kept.insert(kept.end(), {p[0], p[1]});
+  }
+  return Tensor::from({int64_t(kept.size()) / 2, 2}, kept);
+}
+
 std::optional<std::array<Window, 2>> aligned_windows(const Homography& map, const Tensor& pixels0,
                                                      const Tensor& pixels1) {
   // The middle of what of photo 0 photo 1 shows too.
@@ -192,14 +202,7 @@ class FirstLook {
     const Tensor seen = look_through(window, pixels_[photo]);
     const Tensor corners =
         detect_keypoints(seen, {.kind = KeypointKind::corners, .max_keypoints = o_.max_keypoints});
-    std::vector<double> on_photo;
-    for (int64_t k = 0; k < corners.dim(0); ++k) {
-      const double* p = corners.data<double>() + 2 * k;
-      if (inside(apply(window.to_photo, p[0], p[1]), pixels_[photo], 0.5))
-        on_photo.insert(on_photo.end(), {p[0], p[1]});
-    }
-    PhotoFeatures f =
-        describe(extract_(seen), Tensor::from({int64_t(on_photo.size()) / 2, 2}, on_photo));
+    PhotoFeatures f = describe(extract_(seen), on_photo(corners, window, pixels_[photo]));
     f.dense = {};  // not needed any more
     return {window, f};
   }

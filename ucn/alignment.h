@@ -18,6 +18,9 @@ struct Window {
 /// border is the border.
 Tensor look_through(const Window& window, const Tensor& pixels);
 
+/// Those of the points (K x 2 f64, px of the window) that show the photo and not what lies beyond.
+Tensor on_photo(const Tensor& points, const Window& window, const Tensor& pixels);
+
 /// Windows on two photos in which what both show has about one scale and orientation: one is the
 /// whole photo as it is, the other the other photo seen through `map`, px of photo 0 to px of photo
 /// 1, at the lower of the two resolutions. None where the map mirrors, or scales by more than 8

@@ -158,7 +158,8 @@ Found search(const PhotoFeatures& photo0, const PhotoFeatures& photo1, const Cor
                                .reciprocity = o.reciprocity,
                                .stability = o.stability,
                                .radius = strict ? 1e-6 : o.radius,
-                               .coarse = o.coarse};
+                               .coarse = o.coarse,
+                               .measure_exact = o.measure_exact};
   Random random(o.seed);
   const MatchResult result = match(photo0, photo1, options, random);
   Found found{{}, int64_t(result.matches.size()), result.exact};
@@ -189,14 +190,14 @@ void refine(const PhotoFeatures& photo0, const PhotoFeatures& photo1, double mov
 }
 
 Correspondence swapped(const Correspondence& m) {
-  return {m.x1, m.y1, m.x0, m.y0, m.score, m.probability, m.keypoint1, m.keypoint0};
+  return {m.x1, m.y1, m.x0, m.y0, m.score, m.probability, m.keypoint1, m.keypoint0, m.ratio};
 }
 
 /// Best first; of equal ones, an order that does not change when the photos are swapped.
 void sort(std::vector<Correspondence>& matches) {
   const auto key = [](const Correspondence& m) {
     const Point a{m.x0, m.y0}, b{m.x1, m.y1};
-    return std::tuple(-m.score, std::min(a, b), std::max(a, b));
+    return std::tuple(m.ratio, -m.score, std::min(a, b), std::max(a, b));
   };
   std::ranges::sort(matches, {}, key);
 }
@@ -243,9 +244,9 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
       Correspondence& m = result.matches[k];
       m.probability = in0[k].share * in1[k].share;
       const double rival = distance(std::max(in0[k].nearest, in1[k].nearest));
-      if (o.ratio < 1 && !(distance(m.score) < o.ratio * rival)) m.score = NAN;
+      m.ratio = rival > 0 ? distance(m.score) / rival : 1;
     }
-    if (o.ratio < 1) keep("ratio", [](const Correspondence& m) { return m.score == m.score; });
+    if (o.ratio < 1) keep("ratio", [&](const Correspondence& m) { return m.ratio < o.ratio; });
     if (o.min_probability > 0)
       keep("probability",
            [&](const Correspondence& m) { return m.probability >= o.min_probability; });

@@ -17,6 +17,7 @@ struct CorrespondOptions {
   bool stability = false;      ///< as MatcherOptions
   uint64_t seed = 0;           ///< of the stability test
   int64_t coarse = 0;          ///< as MatcherOptions
+  bool measure_exact = true;   ///< as MatcherOptions
   double min_similarity = -1;  ///< cosine
   /// Distance to the match / to the nearest rival, in both photos, must be below it; 1: off. Rivals
   /// are the other keypoints or, where pixels are searched, those of a grid, at least
@@ -36,11 +37,12 @@ struct Correspondence {
   double score;                  ///< cosine of the two features
   double probability;            ///< dual softmax; 1 where neither it nor the ratio was asked for
   int64_t keypoint0, keypoint1;  ///< numbers, in mode keypoints; else -1
+  double ratio = 1;              ///< of its distance to the nearest rival's, as `probability`
   PointPair pair() const { return {x0, y0, x1, y1}; }
 };
 
 struct Correspondences {
-  std::vector<Correspondence> matches;  ///< best first
+  std::vector<Correspondence> matches;  ///< the most distinct first, of these the most similar
   struct Stage {
     std::string name;
     int64_t left;  ///< how many matches passed

@@ -142,7 +142,7 @@ MatchResult match(const PhotoFeatures& photo0, const PhotoFeatures& photo1, cons
                     : both_ways  ? kernels::nearest_both(from.rows, to.rows)
                                  : kernels::NearestBoth{kernels::nearest(from.rows, to.rows), {}};
   const auto& there = both.forward;
-  if (o.coarse > 0) result.exact = exact_share(from.rows, to.rows, there.index);
+  if (o.coarse > 0 && o.measure_exact) result.exact = exact_share(from.rows, to.rows, there.index);
   const Side home = o.mode == MatchMode::all && search_back ? Side(photo0, true) : from;
   Tensor back;  // rows of `home`
   if (search_back) {

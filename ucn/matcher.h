@@ -30,9 +30,10 @@ struct MatcherOptions {
   double radius = 4;  ///< px, in the feature maps
   /// Keep a match when nearest / second nearest distance (not squared) is below it; >= 1: off.
   double ratio = 1;
-  /// Mode all_all on the CPU, without the ratio test: search coarse to fine, from a grid with this
-  /// many px between its points (4: about ten times as fast). 0: search exactly.
+  /// Modes all and all_all on the CPU, without the ratio test: search coarse to fine, from a grid
+  /// with this many px between its points (4: about ten times as fast). 0: search exactly.
   int64_t coarse = 0;
+  bool measure_exact = true;  ///< of a search coarse to fine, MatchResult::exact
 };
 
 /// What the matcher sees of one photo, all on one device but for the keypoints, on the CPU.

@@ -11,8 +11,9 @@ namespace {
 constexpr int clockwise[] = {1, 6, 3, 8};  // EXIF orientations
 
 /// Pixel centres of an image of that size as those of one of another.
-Homography resizing(double from_height, double from_width, double to_height, double to_width) {
-  const double x = to_width / from_width, y = to_height / from_height;
+Homography resizing(int64_t from_height, int64_t from_width, int64_t to_height, int64_t to_width) {
+  const double x = double(to_width) / double(from_width);
+  const double y = double(to_height) / double(from_height);
   return compose(translation(x / 2 - 0.5, y / 2 - 0.5), scaling(x, y));
 }
 
@@ -67,16 +68,20 @@ Tensor PhotoMatcher::detect(const Photo& photo) const {
   return detect_keypoints(photo.pixels, options_.keypoints);
 }
 
+void PhotoMatcher::require_room(const Tensor& pixels) const {
+  const int64_t h = pixels.dim(0), w = pixels.dim(1), most = int64_t{4} << 30;
+  const int64_t bytes = 4 * h * w * network_.config().outputs;
+  require(bytes <= most, ErrorId::usage, "match", "the features of ", w, " x ", h,
+          " px would take ", bytes >> 20,
+          " MB. Hint: --mode keypoints, which sees large photos in tiles, or --max-size");
+}
+
 PhotoFeatures PhotoMatcher::features_of(const Tensor& pixels, const Tensor& keypoints) {
   const bool keypoints_only = options_.correspond.mode == MatchMode::keypoints;
   const int64_t h = pixels.dim(0), w = pixels.dim(1), side = options_.tile;
   if (!keypoints_only || side == 0 ||
       h * w <= (side + 2 * tile_margin) * (side + 2 * tile_margin)) {
-    const int64_t bytes = 4 * h * w * network_.config().outputs, most = int64_t{4} << 30;
-    require(bytes <= most, ErrorId::usage, "match", "the features of ", w, " x ", h,
-            " px would take ", bytes >> 20,
-            " MB. Hint: --mode keypoints, which sees large photos in "
-            "tiles, or --max-size");
+    require_room(pixels);
     const Tensor dense = extract_(pixels);
     return keypoints.defined() ? describe(dense, keypoints) : PhotoFeatures{dense, {}, {}};
   }
@@ -113,9 +118,9 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, Tensor keypoints, bool second) 
       };
       const Tensor resized = resize_area(pixels, extent(0), extent(1));
       const Tensor seen = oriented(resized, clockwise[turn]).pixels;
-      const auto h = double(resized.dim(0)), w = double(resized.dim(1));
-      const Homography to_photo = compose(
-          resizing(h, w, double(pixels.dim(0)), double(pixels.dim(1))), turned_back(turn, h, w));
+      const int64_t h = resized.dim(0), w = resized.dim(1);
+      const Homography to_photo = compose(resizing(h, w, pixels.dim(0), pixels.dim(1)),
+                                          turned_back(turn, double(h), double(w)));
       Tensor places;
       if (prepared.keypoints.defined()) places = mapped(prepared.keypoints, inverse(to_photo));
       prepared.views.push_back({features_of(seen, places), to_photo, scale, 90 * turn});
@@ -140,6 +145,8 @@ PhotoMatcher::Best PhotoMatcher::match_views(std::span<const PhotoView> views0,
 }
 
 Alignment PhotoMatcher::first_look(const Photo& photo0, const Photo& photo1) {
+  require_room(photo0.pixels);
+  require_room(photo1.pixels);
   AlignOptions options = options_.alignment;
   options.seed = options_.correspond.seed;
   return align(extract_, photo0.pixels, photo1.pixels, options);
@@ -147,15 +154,9 @@ Alignment PhotoMatcher::first_look(const Photo& photo0, const Photo& photo1) {
 
 PreparedPhoto PhotoMatcher::prepare(Photo photo, const Window& window) {
   const Tensor seen = look_through(window, photo.pixels);
-  const Tensor places = detect_keypoints(seen, options_.keypoints);
-  std::vector<double> on_photo;
-  for (int64_t k = 0; k < places.dim(0); ++k) {
-    const double* p = places.data<double>() + 2 * k;
-    if (within(apply(window.to_photo, p[0], p[1]), photo.pixels))
-      on_photo.insert(on_photo.end(), {p[0], p[1]});
-  }
-  const Tensor kept = Tensor::from({int64_t(on_photo.size()) / 2, 2}, on_photo);
-  return {std::move(photo), {}, {{features_of(seen, kept), window.to_photo}}};
+  const Tensor keypoints =
+      on_photo(detect_keypoints(seen, options_.keypoints), window, photo.pixels);
+  return {std::move(photo), {}, {{features_of(seen, keypoints), window.to_photo}}};
 }
 
 PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const {
@@ -171,27 +172,27 @@ PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhot
   result.keypoints1 = count(*best.view1);
   result.found.stages = best.found.stages;
   result.found.exact = best.found.exact;
+  const auto to_original = [](const PreparedPhoto& p, const PhotoView& v) {
+    const Image& image = p.photo.original;
+    return compose(
+        resizing(p.photo.pixels.dim(0), p.photo.pixels.dim(1), image.height(), image.width()),
+        v.to_photo);
+  };
+  const Homography map0 = to_original(photo0, *best.view0), map1 = to_original(photo1, *best.view1);
   for (Correspondence m : best.found.matches) {
-    const auto place = [](const PreparedPhoto& p, const PhotoView& v, double& x, double& y) {
-      const Tensor& pixels = p.photo.pixels;
-      const Point q = apply(v.to_photo, x, y);
-      const bool seen = within(q, pixels);
-      const Point at =
-          apply(resizing(double(pixels.dim(0)), double(pixels.dim(1)),
-                         double(p.photo.original.height()), double(p.photo.original.width())),
-                q[0], q[1]);
-      x = at[0];
-      y = at[1];
-      return seen;
-    };
+    const Point p0 = apply(map0, m.x0, m.y0), p1 = apply(map1, m.x1, m.y1);
+    m = {p0[0], p0[1], p1[0], p1[1], m.score, m.probability, m.keypoint0, m.keypoint1, m.ratio};
     // A window may show what lies beyond its photo's border.
-    if (!place(photo0, *best.view0, m.x0, m.y0) || !place(photo1, *best.view1, m.x1, m.y1))
+    if (!within({m.x0, m.y0}, photo0.photo.original.pixels) ||
+        !within({m.x1, m.y1}, photo1.photo.original.pixels))
       continue;
     const auto a = photo0.photo.original.to_stored(m.x0, m.y0);
     const auto b = photo1.photo.original.to_stored(m.x1, m.y1);
     result.found.matches.push_back(m);
     result.stored.push_back({a[0], a[1], b[0], b[1]});
   }
+  if (result.stored.size() < best.found.matches.size())
+    result.found.stages.push_back({"on both photos", int64_t(result.stored.size())});
   return result;
 }
 

@@ -82,6 +82,8 @@ class PhotoMatcher {
   Best match_views(std::span<const PhotoView> views0, std::span<const PhotoView> views1) const;
 
  private:
+  /// Throws ErrorId::usage when all features of an image would take too much memory.
+  void require_room(const Tensor& pixels) const;
   PhotoFeatures features_of(const Tensor& pixels, const Tensor& keypoints);
   PhotoMatcherOptions options_;
   ResUNet& network_;

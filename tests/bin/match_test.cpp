@@ -322,6 +322,23 @@ TEST_CASE("match says in one line what is wrong with a photo, and keeps what it 
   CHECK(contents(bench().folder / "out/matches.csv") == csv);
 }
 
+TEST_CASE("--model takes the name of weights that come with it, or a file") {
+  const auto with = [](const std::string& model) {
+    return run("cd '" + bench().folder.path.string() + "'; exec match a.png b.png --out out " +
+               model);
+  };
+  CHECK(with("").code == 0);
+  const auto rows = bench().matches();
+  CHECK(with("--model ucn-f").code == 0);
+  CHECK(bench().matches() == rows);
+  CHECK(with("--model weights.safetensors").code == 0);
+  CHECK(bench().matches() != rows);
+  const Finished r = with("--model ucn-x");
+  CHECK(r.failed_in_one_line(1));
+  CHECK(has(r.err, "ucn-x"));
+  CHECK(has(r.err, "ucn-f"));
+}
+
 TEST_CASE("match says which layer of the weights does not fit, and what else is wrong with them") {
   Random random(0);
   const auto with = [&](const char* name, const ucn::Metadata& lie) {

@@ -79,8 +79,13 @@ TEST_CASE("swapping the photos swaps the matches and changes nothing else") {
       const auto there = correspond(s.a, s.b, o), back = correspond(s.b, s.a, o);
       CHECK(there.matches.size() > 5);
       CHECK(sorted_ends(there, false) == sorted_ends(back, true));
-      for (size_t k = 1; k < there.matches.size(); ++k)
-        CHECK(there.matches[k - 1].score >= there.matches[k].score);
+      // The most distinct first; the most similar where rivals were not asked for.
+      for (size_t k = 1; k < there.matches.size(); ++k) {
+        const Correspondence &better = there.matches[k - 1], &worse = there.matches[k];
+        CHECK(better.ratio <= worse.ratio);
+        CHECK((ratio < 1 || better.score >= worse.score));
+        CHECK((ratio == 1) == (worse.ratio == 1));
+      }
     }
   }
   const CorrespondOptions stable{.stability = true, .seed = 4};

@@ -76,25 +76,62 @@ struct Normalization {
   }
 };
 
+/// Wald's sequential test of whether a model is worth its score (J. Matas and O. Chum, "Randomized
+/// RANSAC with sequential probability ratio test", ICCV 2005): a bad model is expected to have the
+/// share of inliers that models had which were given up, a good one the best model's.
+class SequentialTest {
+ public:
+  static constexpr double missed = 0.01;  ///< share of good models that are given up too
+  /// Takes note of the best model's share.
+  void expect(double share) {
+    good_ = share;
+    update();
+  }
+  bool rejects(int64_t inliers, int64_t outliers) {
+    if (double(inliers) * per_inlier_ + double(outliers) * per_outlier_ < limit_) return false;
+    bad_inliers_ += double(inliers);
+    bad_matches_ += double(inliers + outliers);
+    update();
+    return true;
+  }
+
+ private:
+  void update() {
+    const double bad = bad_inliers_ / bad_matches_;
+    if (!(bad < 0.7 * good_)) {  // too near to be told apart
+      per_inlier_ = per_outlier_ = 0;
+      return;
+    }
+    per_inlier_ = std::log(bad / good_);
+    per_outlier_ = std::log((1 - bad) / (1 - std::min(good_, 0.99)));
+  }
+  const double limit_ = -std::log(missed);
+  double good_ = 0, bad_inliers_ = 2, bad_matches_ = 100;  // as if some had been seen
+  double per_inlier_ = 0, per_outlier_ = 0;
+};
+
 /// MSAC: the sum of squared distances, each at most limit2; given up, as infinite, once above
-/// `most`.
+/// `most` or when the test says so.
 double msac(Geometry kind, std::span<const PointPair> matches, const Elements& m, double limit2,
-            double most) {
+            double most, SequentialTest& test) {
   constexpr size_t block = 32;
   double sum = 0;
+  int64_t inliers = 0;
   for (size_t begin = 0; begin < matches.size(); begin += block) {
     const auto some = matches.subspan(begin, std::min(block, matches.size() - begin));
     const auto add = [&](auto&& distance) {
       for (const PointPair& p : some) {
         const double d = distance(m.data(), p);
         sum += d < limit2 ? d : limit2;
+        inliers += d < limit2;
       }
     };
     if (kind == Geometry::homography)
       add(refine::squared_homography);
     else
       add(refine::squared_epipolar);
-    if (sum > most) return INFINITY;
+    const auto seen = int64_t(begin + some.size());
+    if (sum > most || test.rejects(inliers, seen - inliers)) return INFINITY;
   }
   return sum;
 }
@@ -194,8 +231,9 @@ TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches, con
     for (const PointPair& p : matches) ranked.push_back(normalize(p));
   Sampler draw(size, o.best_first ? ranked : points, o.best_first, most, random);
   const double threshold = o.threshold / normalize.unit, limit2 = threshold * threshold;
+  SequentialTest test;
   const auto score = [&](const Elements& m, double most) {
-    return msac(kind, points, m, limit2, most);
+    return msac(kind, points, m, limit2, most, test);
   };
   const auto is_inlier = [&](const Elements& m, const PointPair& p) {
     return refine::squared_distance(kind, m.data(), p) < limit2;
@@ -224,7 +262,10 @@ TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches, con
           least = cost;
         }
       }
-      needed = std::min(needed, samples_needed(count(best), n, size, o.confidence));
+      const int64_t inliers = count(best);
+      test.expect(double(inliers) / double(n));
+      needed = std::min(
+          needed, samples_needed(inliers, n, size, o.confidence) / (1 - SequentialTest::missed));
     }
   }
   if (!std::isfinite(least)) return result;
