@@ -12,7 +12,7 @@ double same_scene(std::span<const PointPair> matches, const TwoView& known,
                               ? known.inliers
                               : estimate_geometry(Geometry::fundamental, matches, options).inliers;
   // A large share of a few says nothing: any eight matches obey some matrix.
-  constexpr int64_t few = 25;
+  constexpr int64_t few = 20;
   const double share = inliers < few ? 0 : double(inliers) / double(matches.size());
   return 1 / (1 + std::exp(-(constant + per_log_inliers * std::log1p(double(inliers)) +
                              per_share * share)));
