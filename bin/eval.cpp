@@ -112,14 +112,9 @@ Method cairn_method(const Arguments& a, PhotoMatcher& matcher, ResUNet& network,
       return as_photo(image, network.config().inputs, matcher.options().photo);
     };
     Photo photo0 = photo(photos.image0), photo1 = photo(photos.image1);
-    std::optional<Alignment> look;
-    if (matcher.aligns()) look = matcher.first_look(photo0, photo1);
-    const auto prepare = [&](Photo& p, size_t index) {
-      if (look) return matcher.prepare(std::move(p), look->windows[index]);
-      const Tensor keypoints = matcher.detect(p);
-      return matcher.prepare(std::move(p), keypoints, index == 1);
-    };
-    const PreparedPhoto p0 = prepare(photo0, 0), p1 = prepare(photo1, 1);
+    const auto look = matcher.first_look(photo0, photo1);
+    const PreparedPhoto p0 = matcher.prepare(std::move(photo0), look, 0);
+    const PreparedPhoto p1 = matcher.prepare(std::move(photo1), look, 1);
     const PhotoMatches found = matcher.match(p0, p1);
     r.seconds = since(start);
     r.file.matches = found.stored;
@@ -171,6 +166,7 @@ Method sift_method() {
   return {"sift", "RootSIFT, at most 4000 keypoints, contrast 0.04, mutual, ratio 0.8", run};
 }
 
+/// By score: what others' files say of their matches.
 MatchFile best_first(MatchFile file) {
   std::vector<size_t> order(file.matches.size());
   std::iota(order.begin(), order.end(), size_t(0));

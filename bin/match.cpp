@@ -156,14 +156,10 @@ int run(Arguments& a) {
   const auto files = outputs(a);
 
   std::optional<Alignment> look;
-  if (matcher.aligns())
+  if (matcher.looks_twice())
     look = stage("first look", [&] { return matcher.first_look(photo0, photo1); });
   const auto prepared = [&](const char* name, Photo& photo, size_t index) {
-    auto result = stage(name, [&] {
-      if (look) return matcher.prepare(std::move(photo), look->windows[index]);
-      const Tensor keypoints = matcher.detect(photo);
-      return matcher.prepare(std::move(photo), keypoints, index == 1);
-    });
+    auto result = stage(name, [&] { return matcher.prepare(std::move(photo), look, index); });
     if (extract.plan()) stage.trace.add(*extract.plan());
     return result;
   };

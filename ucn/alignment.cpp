@@ -173,10 +173,7 @@ class FirstLook {
 
   Alignment run() {
     for (const auto& group : pose_groups()) {
-      for (const auto& poses : group) {
-        const View *v0 = &view(0, poses[0]), *v1 = &view(1, poses[1]);
-        consider(*v0, *v1);
-      }
+      for (const auto& poses : group) consider(view(0, poses[0]), view(1, poses[1]));
       if (convincing()) break;
     }
     // The map's own windows show more of what agrees, and more exactly.

@@ -64,7 +64,7 @@ Photo PhotoMatcher::read(const std::string& path) const {
 }
 
 Tensor PhotoMatcher::detect(const Photo& photo) const {
-  if (aligns() || options_.correspond.mode == MatchMode::all_all) return {};
+  if (options_.correspond.mode == MatchMode::all_all) return {};
   return detect_keypoints(photo.pixels, options_.keypoints);
 }
 
@@ -144,7 +144,8 @@ PhotoMatcher::Best PhotoMatcher::match_views(std::span<const PhotoView> views0,
   return best;
 }
 
-Alignment PhotoMatcher::first_look(const Photo& photo0, const Photo& photo1) {
+std::optional<Alignment> PhotoMatcher::first_look(const Photo& photo0, const Photo& photo1) {
+  if (!looks_twice()) return std::nullopt;
   require_room(photo0.pixels);
   require_room(photo1.pixels);
   AlignOptions options = options_.alignment;
@@ -152,7 +153,13 @@ Alignment PhotoMatcher::first_look(const Photo& photo0, const Photo& photo1) {
   return align(extract_, photo0.pixels, photo1.pixels, options);
 }
 
-PreparedPhoto PhotoMatcher::prepare(Photo photo, const Window& window) {
+PreparedPhoto PhotoMatcher::prepare(Photo photo, const std::optional<Alignment>& look,
+                                    size_t index) {
+  if (!look) {
+    const Tensor keypoints = detect(photo);
+    return prepare(std::move(photo), keypoints, index == 1);
+  }
+  const Window& window = look->windows[index];
   const Tensor seen = look_through(window, photo.pixels);
   const Tensor keypoints =
       on_photo(detect_keypoints(seen, options_.keypoints), window, photo.pixels);
@@ -192,7 +199,7 @@ PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhot
     result.stored.push_back({a[0], a[1], b[0], b[1]});
   }
   if (result.stored.size() < best.found.matches.size())
-    result.found.stages.push_back({"on both photos", int64_t(result.stored.size())});
+    result.found.stages.push_back({"borders", int64_t(result.stored.size())});
   return result;
 }
 

@@ -59,19 +59,19 @@ class PhotoMatcher {
   PhotoMatcher(ResUNet& network, const PhotoMatcherOptions& options);
   const PhotoMatcherOptions& options() const { return options_; }
   FeatureExtractor& extractor() { return extract_; }
-  /// Whether a pair is looked at twice: first_look(), then prepare() each with its window.
-  bool aligns() const { return options_.align && options_.correspond.mode == MatchMode::all; }
-
   Photo read(const std::string& path) const;
-  /// K x 2 f64, px of photo.pixels; undefined where prepare() needs none.
+  /// K x 2 f64, px of photo.pixels; undefined in mode all_all.
   Tensor detect(const Photo& photo) const;
   /// Features at `keypoints` (from detect(), or anyone's) or everywhere. The second of a pair is
   /// also seen turned, where that was asked for.
   PreparedPhoto prepare(Photo photo, Tensor keypoints, bool second);
-  /// The first look; whole photos where match() does not align.
-  Alignment first_look(const Photo& photo0, const Photo& photo1);
-  /// Features, and those of keypoints, of what the window shows.
-  PreparedPhoto prepare(Photo photo, const Window& window);
+  /// Whether options() ask for two looks.
+  bool looks_twice() const { return options_.align && options_.correspond.mode == MatchMode::all; }
+  /// How two photos lie to each other; none where one look is enough.
+  std::optional<Alignment> first_look(const Photo& photo0, const Photo& photo1);
+  /// One photo of the pair, the first (0) or second (1), as its window shows it, with keypoints of
+  /// that; without an alignment as prepare() above, at keypoints from detect().
+  PreparedPhoto prepare(Photo photo, const std::optional<Alignment>& look, size_t index);
   PhotoMatches match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const;
 
   /// The combination of views with most matches, in the px of those views.
