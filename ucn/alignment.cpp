@@ -89,8 +89,7 @@ Window posed(const Tensor& pixels, const Pose& pose, double size) {
 
 /// The pairs of poses that are tried, in groups: after each group the best of it may be enough.
 std::vector<std::vector<std::array<Pose, 2>>> pose_groups() {
-  constexpr Pose full{}, half{0.5, 0.5}, quarter{0.25, 0.25}, twice{2, 2}, narrow{0.5, 1},
-      low{1, 0.5};
+  constexpr Pose full{}, half{0.5, 0.5}, twice{2, 2}, narrow{0.5, 1}, low{1, 0.5};
   std::vector<std::vector<std::array<Pose, 2>>> groups = {
       {{full, full}},
       {{full, half}, {half, full}},
@@ -100,9 +99,9 @@ std::vector<std::vector<std::array<Pose, 2>>> pose_groups() {
     auto& group = groups.emplace_back();
     for (const int degrees : {angle, -angle}) {
       if (degrees == -180) continue;
-      group.push_back({half, {0.5, 0.5, degrees}});
-      group.push_back({half, {0.25, 0.25, degrees}});
-      group.push_back({quarter, {0.5, 0.5, degrees}});
+      group.push_back({full, {1, 1, degrees}});
+      group.push_back({full, {0.5, 0.5, degrees}});
+      group.push_back({half, {1, 1, degrees}});
     }
   }
   return groups;
