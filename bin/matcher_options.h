@@ -106,14 +106,16 @@ struct MatcherFlags {
     ucn::set_precision(*loaded.network, ucn::precision(precision));
     return loaded;
   }
-  /// The file that --model means. Names are those of the weights beside the checkout's bin/ that
-  /// holds this program.
+  /// The file that --model means. Names are those of the weights in the checkout that this program
+  /// was built in: bin/ or build/asan/bin are somewhere in it.
   std::string weights_file() const {
     namespace fs = std::filesystem;
     std::error_code error;
     if (!weights.empty() && fs::exists(weights, error)) return weights;
-    const auto program = fs::read_symlink("/proc/self/exe", error);
-    const auto folder = program.parent_path().parent_path() / "ucn/weights";
+    fs::path root = fs::read_symlink("/proc/self/exe", error).parent_path();
+    while (root.has_relative_path() && !fs::exists(root / "ucn/weights", error))
+      root = root.parent_path();
+    const fs::path folder = root / "ucn/weights";
     const std::string name = weights.empty() ? "ucn-f" : weights;
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder, error))
