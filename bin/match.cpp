@@ -174,7 +174,10 @@ int run(Arguments& a) {
   file.photo0 = about(a.photo0, p0.photo);
   file.photo1 = about(a.photo1, p1.photo);
   file.matches = result.stored;
-  for (const Correspondence& m : result.found.matches) file.scores.push_back(m.score);
+  for (const Correspondence& m : result.found.matches) {
+    file.scores.push_back(m.score);
+    if (m.confidence >= 0) file.confidence.push_back(m.confidence);
+  }
   if (a.matcher.options.correspond.mode == MatchMode::keypoints) {
     const auto stored = [](const Photo& photo, const Tensor& keypoints) {
       std::vector<Point> points;

@@ -117,6 +117,8 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     }
   }
   const FolderResults results = read_results(out);
+  for (const std::string& part : results.unfinished)
+    std::fprintf(stderr, "match: part %s is not finished: its pairs are missing\n", part.c_str());
   int64_t same = 0, matches = 0;
   for (const auto& [names, pair] : results.pairs) {
     same += pair.same_scene >= 0.5;

@@ -106,7 +106,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--iter-size", t.iter_size, "passes added up to one step");
 
   app.option_defaults()->group("Loss");
-  app.add_option("--loss", t.loss_name, "hardest, contrastive or infonce");
+  app.add_option("--loss", t.loss_name,
+                 "hardest, contrastive, infonce; score: the score head alone");
   app.add_option("--temperature", t.loss.temperature, "of infonce");
   app.add_flag("!--no-batch-negatives", t.loss.batch_negatives,
                "infonce: none from the batch's other images");

@@ -10,6 +10,7 @@
 #include "tensor/kernels/rows/rows.h"
 #include "tensor/parallel.h"
 #include "ucn/keypoints.h"
+#include "ucn/score_head.h"
 
 namespace cairn::ucn {
 namespace {
@@ -190,7 +191,19 @@ void refine(const PhotoFeatures& photo0, const PhotoFeatures& photo1, double mov
 }
 
 Correspondence swapped(const Correspondence& m) {
-  return {m.x1, m.y1, m.x0, m.y0, m.score, m.probability, m.keypoint1, m.keypoint0, m.ratio};
+  return {m.x1,          m.y1,        m.x0,        m.y0,    m.score,
+          m.probability, m.keypoint1, m.keypoint0, m.ratio, m.confidence};
+}
+
+/// What the head says of one end of each match; empty without one.
+std::vector<float> scores_of(const PhotoFeatures& photo, const std::vector<Correspondence>& matches,
+                             bool second) {
+  if (photo.scores.defined()) return scores_at(photo.scores, points_tensor(ends(matches, second)));
+  std::vector<float> scores;
+  if (!photo.keypoint_scores.empty())
+    for (const Correspondence& m : matches)
+      scores.push_back(photo.keypoint_scores[size_t(second ? m.keypoint1 : m.keypoint0)]);
+  return scores;
 }
 
 /// Best first; of equal ones, an order that does not change when the photos are swapped.
@@ -262,6 +275,10 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
     result.matches = std::move(chosen);
     stage("one per place", int64_t(result.matches.size()));
   }
+  const auto scores0 = scores_of(photo0, result.matches, false),
+             scores1 = scores_of(photo1, result.matches, true);
+  for (size_t k = 0; k < std::min(scores0.size(), scores1.size()); ++k)
+    result.matches[k].confidence = std::sqrt(scores0[k] * scores1[k]);
   return result;
 }
 

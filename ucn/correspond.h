@@ -38,6 +38,8 @@ struct Correspondence {
   double probability;            ///< dual softmax; 1 where neither it nor the ratio was asked for
   int64_t keypoint0, keypoint1;  ///< numbers, in mode keypoints; else -1
   double ratio = 1;              ///< of its distance to the nearest rival's, as `probability`
+  /// The chance that both ends are right, as the score head says; < 0: there is none.
+  double confidence = -1;
   PointPair pair() const { return {x0, y0, x1, y1}; }
 };
 

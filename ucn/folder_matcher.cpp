@@ -99,6 +99,9 @@ class Cache {
       kinds.data<double>()[2 * v] = view.rotation;
       kinds.data<double>()[2 * v + 1] = view.scale;
       file.tensors.push_back({cat("descriptors.", v), view.features.descriptors.to(Device::cpu)});
+      const auto& scores = view.features.keypoint_scores;
+      if (!scores.empty())
+        file.tensors.push_back({cat("scores.", v), Tensor::from({n, 1}, scores)});
     }
     nn::save_safetensors(path(name), file);
   }
@@ -120,6 +123,9 @@ class Cache {
       view.rotation = int(kinds.data<double>()[2 * v]);
       view.scale = kinds.data<double>()[2 * v + 1];
       view.features = {{}, f.keypoints, tensor(cat("descriptors.", v), DType::f32)};
+      if (file.find(cat("scores.", v)))
+        for (const float s : tensor(cat("scores.", v), DType::f32).span<float>())
+          view.features.keypoint_scores.push_back(s);
       f.views.push_back(view);
     }
     return f;
@@ -163,6 +169,7 @@ class Store {
               "). Hint: another --out");
     else
       Statement(database_, "INSERT INTO settings VALUES (?)").bind(settings).run();
+    database_.run("PRAGMA user_version = 0");  // not finished
     transaction.commit();
   }
   std::set<NamePair> done() {
@@ -204,7 +211,7 @@ FolderResults::Pair match_pair(const PhotoMatcher& matcher, const Features& f0, 
   std::vector<PointPair> points;
   for (const Correspondence& m : best.found.matches) {
     pair.matches.push_back({int32_t(m.keypoint0), int32_t(m.keypoint1)});
-    pair.scores.push_back(float(m.score));
+    pair.scores.push_back(float(m.confidence >= 0 ? m.confidence : m.score));
     const double *a = f0.keypoints.data<double>() + 2 * m.keypoint0,
                  *b = f1.keypoints.data<double>() + 2 * m.keypoint1;
     points.push_back({a[0], a[1], b[0], b[1]});
@@ -343,6 +350,7 @@ std::vector<BrokenPhoto> match_folder(
     progress(int64_t(k) + 1, int64_t(pairs.size()), "pairs");
   }
   if (transaction) transaction->commit();
+  store.database().run("PRAGMA user_version = 1");  // all that this part can do is done
   return broken;
 }
 
@@ -357,8 +365,14 @@ FolderResults read_results(const std::string& folder) {
   std::ranges::sort(files);
   FolderResults results;
   std::string settings;
+  std::map<int64_t, std::set<int64_t>> finished;  // of that many parts, which
   for (const std::string& file : files) {
     Database database(file, Database::Mode::read);
+    long long part = 0, parts = 0;
+    std::sscanf(fs::path(file).filename().c_str(), "results-%lld-of-%lld", &part, &parts);
+    auto& these_parts = finished[parts];
+    Statement version(database, "PRAGMA user_version");
+    if (version.step() && version.integer(0) == 1) these_parts.insert(part);
     Statement s(database, "SELECT value FROM settings");
     const std::string these = s.step() ? s.text(0) : "";
     require(settings.empty() || these == settings, ErrorId::format, "match", "the results in '",
@@ -389,6 +403,9 @@ FolderResults read_results(const std::string& folder) {
                 "' lacks the keypoints of '", name, "'");
     }
   }
+  for (const auto& [parts, done] : finished)
+    for (int64_t part = 1; part <= parts; ++part)
+      if (!done.contains(part)) results.unfinished.push_back(cat(part, " of ", parts));
   return results;
 }
 

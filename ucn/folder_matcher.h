@@ -51,6 +51,7 @@ struct FolderResults {
   };
   std::map<std::string, Photo> photos;
   std::map<NamePair, Pair> pairs;
+  std::vector<std::string> unfinished;  ///< parts, "3 of 8", that are not there or not done
 };
 
 /// Matches what is not matched yet. `progress(done, all, what)` is called now and then. Photos that

@@ -44,13 +44,44 @@ std::vector<float> corner_strength(const float* image, int64_t h, int64_t w) {
   return strength;
 }
 
+/// Pixels above `least` that are highest among the (2 spacing + 1)^2 around them, highest first.
+Tensor local_maxima(const float* map, int64_t h, int64_t w, float least, const KeypointOptions& o) {
+  const int64_t r = std::max<int64_t>(1, o.spacing);
+  const auto at = [&](int64_t x, int64_t y) { return map[y * w + x]; };
+  struct Maximum {
+    float height;
+    int64_t x, y;
+  };
+  std::vector<Maximum> maxima;
+  for (int64_t y = 0; y < h; ++y)
+    for (int64_t x = 0; x < w; ++x) {
+      const float s = at(x, y);
+      if (!(s > least)) continue;
+      bool highest = true;
+      for (int64_t v = std::max<int64_t>(0, y - r); highest && v <= std::min(h - 1, y + r); ++v)
+        for (int64_t u = std::max<int64_t>(0, x - r); u <= std::min(w - 1, x + r); ++u)
+          // Of equal neighbours the first in row order wins.
+          if (at(u, v) > s || (at(u, v) == s && (v < y || (v == y && u < x)))) {
+            highest = false;
+            break;
+          }
+      if (highest) maxima.push_back({s, x, y});
+    }
+  std::ranges::stable_sort(maxima, std::greater{}, &Maximum::height);
+  const auto most = size_t(std::max<int64_t>(0, o.max_keypoints));
+  if (maxima.size() > most) maxima.resize(most);
+  std::vector<std::array<int64_t, 2>> points;
+  for (const Maximum& m : maxima) points.push_back({m.x, m.y});
+  return to_tensor(points);
+}
+
 }  // namespace
 
 KeypointKind keypoint_kind(const std::string& name) {
-  constexpr std::array names = {"sift", "corners", "grid"};
+  constexpr std::array names = {"sift", "corners", "grid", "score"};
   const auto at = std::ranges::find(names, name);
   require(at != names.end(), ErrorId::argument, "keypoints", "no keypoints '", name,
-          "'; there is sift, corners, grid");
+          "'; there is sift, corners, grid, score");
   return KeypointKind(at - names.begin());
 }
 
@@ -59,6 +90,8 @@ Tensor detect_keypoints(const Tensor& image, const KeypointOptions& o) {
   if (o.kind == KeypointKind::sift) return detect_sift(to_gray(image), o);
   if (o.kind == KeypointKind::grid)
     return grid_keypoints(image.dim(0), image.dim(1), o).to(DType::f64);
+  require(o.kind == KeypointKind::corners, ErrorId::argument, "keypoints",
+          "the score's keypoints are found in features, not in an image");
   const Tensor gray = kernels::affine(to_gray(image).to(DType::f32), 1.0 / 255, 0);
   return detect_corners(gray, o).to(DType::f64);
 }
@@ -125,34 +158,14 @@ Tensor detect_sift(const Tensor& gray, const KeypointOptions& o) {
 Tensor detect_corners(const Tensor& image, const KeypointOptions& o) {
   require(image.rank() == 3 && image.dim(2) == 1, ErrorId::shape, "detect_corners", "the image is ",
           image.shape(), ", not H x W x 1");
-  const int64_t h = image.dim(0), w = image.dim(1), r = std::max<int64_t>(1, o.spacing);
-  const auto strength = corner_strength(image.data<float>(), h, w);
-  const auto at = [&](int64_t x, int64_t y) { return strength[size_t(y * w + x)]; };
-  struct Corner {
-    float strength;
-    int64_t x, y;
-  };
-  std::vector<Corner> corners;
-  for (int64_t y = 0; y < h; ++y)
-    for (int64_t x = 0; x < w; ++x) {
-      const float s = at(x, y);
-      if (!(s > 1e-5f)) continue;
-      bool highest = true;
-      for (int64_t v = std::max<int64_t>(0, y - r); highest && v <= std::min(h - 1, y + r); ++v)
-        for (int64_t u = std::max<int64_t>(0, x - r); u <= std::min(w - 1, x + r); ++u)
-          // Of equal neighbours the first in row order wins.
-          if (at(u, v) > s || (at(u, v) == s && (v < y || (v == y && u < x)))) {
-            highest = false;
-            break;
-          }
-      if (highest) corners.push_back({s, x, y});
-    }
-  std::ranges::stable_sort(corners, std::greater{}, &Corner::strength);
-  const auto most = size_t(std::max<int64_t>(0, o.max_keypoints));
-  if (corners.size() > most) corners.resize(most);
-  std::vector<std::array<int64_t, 2>> points;
-  for (const Corner& c : corners) points.push_back({c.x, c.y});
-  return to_tensor(points);
+  const int64_t h = image.dim(0), w = image.dim(1);
+  return local_maxima(corner_strength(image.data<float>(), h, w).data(), h, w, 1e-5f, o);
+}
+
+Tensor detect_by_score(const Tensor& scores, const KeypointOptions& o) {
+  require(scores.rank() == 2 && scores.dtype() == DType::f32, ErrorId::shape, "detect_by_score",
+          "the map is ", scores.shape(), ", not H x W of f32");
+  return local_maxima(scores.data<float>(), scores.dim(0), scores.dim(1), 0, o).to(DType::f64);
 }
 
 Tensor grid_keypoints(int64_t height, int64_t width, const KeypointOptions& o) {

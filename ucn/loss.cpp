@@ -17,7 +17,8 @@ namespace cairn::ucn {
 Loss loss_named(const std::string& name) {
   for (const auto& [loss, its] : {std::pair(Loss::hardest, "hardest"),
                                   {Loss::contrastive, "contrastive"},
-                                  {Loss::infonce, "infonce"}})
+                                  {Loss::infonce, "infonce"},
+                                  {Loss::score, "score"}})
     if (name == its) return loss;
   throw Error(ErrorId::argument, "loss", cat("there is no loss '", name, "'"));
 }
@@ -63,7 +64,7 @@ LossInputs::Side prepare_side(const Tensor& positions, const Tensor& pixels, con
   LossInputs::Side side{
       floored ? rows : at, pixels.clone(), kernels::gather_rows(centers, chosen), {}, {}, {}};
   for (int64_t& pixel : side.pixels.span<int64_t>()) pixel += first;
-  if (loss == Loss::hardest) return side;
+  if (loss == Loss::hardest || loss == Loss::score) return side;
   const Tensor truth = kernels::gather_rows(positions, chosen);
   Tensor places = Tensor::empty({pixels.dim(0), 2}, DType::f64);
   for (int64_t j = 0; j < pixels.dim(0); ++j) {
@@ -89,7 +90,7 @@ LossInputs::Side prepare_side(const Tensor& positions, const Tensor& pixels, con
 
 }  // namespace
 
-LossInputs prepare_loss(const Correspondences& m, const LossDraws& d, const Shape& features0,
+LossInputs prepare_loss(const TrueMatches& m, const LossDraws& d, const Shape& features0,
                         const Shape& features1, int64_t element, const LossOptions& o, Loss loss) {
   const auto side = [&](const Tensor& positions, const Tensor& pixels, const Shape& features) {
     return prepare_side(positions, pixels, d.positives, features, element, o, loss);
@@ -181,7 +182,7 @@ LossTerms margin_loss(const Var& f0, const Var& f1, std::span<const LossInputs> 
 }
 
 std::vector<LossInputs> prepare_all(const Var& f0, const Var& f1,
-                                    std::span<const Correspondences> matches,
+                                    std::span<const TrueMatches> matches,
                                     std::span<const LossDraws> draws, const LossOptions& o,
                                     Loss loss) {
   require(f0.value().rank() == 4 && f1.value().rank() == 4, ErrorId::shape, "loss", "features of ",
@@ -260,6 +261,8 @@ LossTerms info_nce(const Var& features0, const Var& features1, std::span<const L
 
 LossTerms compute_loss(Loss loss, const Var& features0, const Var& features1,
                        std::span<const LossInputs> inputs, const LossOptions& o) {
+  require(loss != Loss::score, ErrorId::argument, "loss",
+          "score is a loss of a head, not of features");
   constexpr LossTerms (*losses[])(const Var&, const Var&, std::span<const LossInputs>,
                                   const LossOptions&) = {hardest_contrastive, contrastive,
                                                          info_nce};
@@ -267,22 +270,21 @@ LossTerms compute_loss(Loss loss, const Var& features0, const Var& features1,
 }
 
 LossTerms hardest_contrastive(const Var& features0, const Var& features1,
-                              std::span<const Correspondences> matches,
+                              std::span<const TrueMatches> matches,
                               std::span<const LossDraws> draws, const LossOptions& o) {
   return hardest_contrastive(
       features0, features1, prepare_all(features0, features1, matches, draws, o, Loss::hardest), o);
 }
 
 LossTerms contrastive(const Var& features0, const Var& features1,
-                      std::span<const Correspondences> matches, std::span<const LossDraws> draws,
+                      std::span<const TrueMatches> matches, std::span<const LossDraws> draws,
                       const LossOptions& o) {
   return contrastive(features0, features1,
                      prepare_all(features0, features1, matches, draws, o, Loss::contrastive), o);
 }
 
-LossTerms info_nce(const Var& features0, const Var& features1,
-                   std::span<const Correspondences> matches, std::span<const LossDraws> draws,
-                   const LossOptions& o) {
+LossTerms info_nce(const Var& features0, const Var& features1, std::span<const TrueMatches> matches,
+                   std::span<const LossDraws> draws, const LossOptions& o) {
   return info_nce(features0, features1,
                   prepare_all(features0, features1, matches, draws, o, Loss::infonce), o);
 }

@@ -10,7 +10,7 @@
 namespace cairn::ucn {
 
 /// Corresponding positions in two images: K x 2 each, (x, y) in pixels, f64.
-struct Correspondences {
+struct TrueMatches {
   Tensor positions0, positions1;
   int64_t count() const { return positions0.defined() ? positions0.dim(0) : 0; }
 };
@@ -39,7 +39,7 @@ struct LossDraws {
 LossDraws draw_for_loss(int64_t correspondences, const Shape& features0, const Shape& features1,
                         const LossOptions& options, Random& random);
 
-enum class Loss { hardest, contrastive, infonce };
+enum class Loss { hardest, contrastive, infonce, score };
 /// Throws ErrorId::argument for an unknown name.
 Loss loss_named(const std::string& name);
 
@@ -72,9 +72,9 @@ struct LossInputs {
 };
 /// Of pair `element` of a batch; on the CPU. Throws ErrorId::index for a position outside the
 /// features.
-LossInputs prepare_loss(const Correspondences& matches, const LossDraws& draws,
-                        const Shape& features0, const Shape& features1, int64_t element,
-                        const LossOptions& options, Loss loss);
+LossInputs prepare_loss(const TrueMatches& matches, const LossDraws& draws, const Shape& features0,
+                        const Shape& features1, int64_t element, const LossOptions& options,
+                        Loss loss);
 
 /// Both are scalars, means over the batch.
 struct LossTerms {
@@ -106,19 +106,18 @@ LossTerms contrastive(const Var& features0, const Var& features1,
 LossTerms info_nce(const Var& features0, const Var& features1, std::span<const LossInputs> inputs,
                    const LossOptions& options);
 
-/// The one of that kind.
+/// The one of that kind; not of Loss::score, which is of a head (ucn/score_head.h).
 LossTerms compute_loss(Loss loss, const Var& features0, const Var& features1,
                        std::span<const LossInputs> inputs, const LossOptions& options);
 
-/// The same from one Correspondences and one LossDraws for each pair.
+/// The same from one TrueMatches and one LossDraws for each pair.
 LossTerms hardest_contrastive(const Var& features0, const Var& features1,
-                              std::span<const Correspondences> matches,
+                              std::span<const TrueMatches> matches,
                               std::span<const LossDraws> draws, const LossOptions& options);
 LossTerms contrastive(const Var& features0, const Var& features1,
-                      std::span<const Correspondences> matches, std::span<const LossDraws> draws,
+                      std::span<const TrueMatches> matches, std::span<const LossDraws> draws,
                       const LossOptions& options);
-LossTerms info_nce(const Var& features0, const Var& features1,
-                   std::span<const Correspondences> matches, std::span<const LossDraws> draws,
-                   const LossOptions& options);
+LossTerms info_nce(const Var& features0, const Var& features1, std::span<const TrueMatches> matches,
+                   std::span<const LossDraws> draws, const LossOptions& options);
 
 }  // namespace cairn::ucn

@@ -54,10 +54,13 @@ std::string quoted(const std::string& text) {
 }  // namespace
 
 std::string to_csv(const MatchFile& f) {
-  std::string csv = verified(f) ? "x0,y0,x1,y1,score,inlier\n" : "x0,y0,x1,y1,score\n";
+  std::string csv = "x0,y0,x1,y1,score";
+  if (!f.confidence.empty()) csv += ",confidence";
+  csv += verified(f) ? ",inlier\n" : "\n";
   for (size_t k = 0; k < f.matches.size(); ++k) {
     const PointPair& m = f.matches[k];
     csv += format("%.3f,%.3f,%.3f,%.3f,%.5f", m.x0, m.y0, m.x1, m.y1, f.scores[k]);
+    if (!f.confidence.empty()) csv += format(",%.5f", f.confidence[k]);
     csv += verified(f) ? (f.geometry.inlier[k] ? ",1\n" : ",0\n") : "\n";
   }
   return csv;
@@ -69,12 +72,14 @@ std::string to_json(const MatchFile& f) {
   };
   ordered_json j = {{"photo0", photo(f.photo0)}, {"photo1", photo(f.photo1)}};
   j["columns"] = {"x0", "y0", "x1", "y1", "score"};
+  if (!f.confidence.empty()) j["columns"].push_back("confidence");
   if (verified(f)) j["columns"].push_back("inlier");
   j["matches"] = ordered_json::array();
   for (size_t k = 0; k < f.matches.size(); ++k) {
     const PointPair& m = f.matches[k];
     ordered_json row = {rounded(m.x0), rounded(m.y0), rounded(m.x1), rounded(m.y1),
                         std::round(f.scores[k] * 1e5) / 1e5};
+    if (!f.confidence.empty()) row.push_back(std::round(f.confidence[k] * 1e5) / 1e5);
     if (verified(f)) row.push_back(int(f.geometry.inlier[k]));
     j["matches"].push_back(std::move(row));
   }
@@ -98,6 +103,7 @@ std::string to_opencv_yaml(const MatchFile& f) {
   text += yaml_matrix("points0", n, 2, points0, "f");
   text += yaml_matrix("points1", n, 2, points1, "f");
   text += yaml_matrix("scores", n, 1, f.scores, "f");
+  if (!f.confidence.empty()) text += yaml_matrix("confidence", n, 1, f.confidence, "f");
   if (!verified(f)) return text;
   text += cat("geometry: ", name_of(f.geometry.kind), "\n");
   text += yaml_matrix("inliers", n, 1, {f.geometry.inlier.begin(), f.geometry.inlier.end()}, "u");
@@ -119,7 +125,8 @@ void write_superglue_npz(const std::string& path, const MatchFile& f) {
   Tensor confidence = Tensor::zeros({int64_t(keypoints0.size())});
   for (size_t k = 0; k < numbers.size(); ++k) {
     matches.data<int64_t>()[numbers[k][0]] = numbers[k][1];
-    confidence.data<float>()[numbers[k][0]] = float(f.scores[k]);
+    confidence.data<float>()[numbers[k][0]] =
+        float(f.confidence.empty() ? f.scores[k] : f.confidence[k]);
   }
   write_npz(path, {{"keypoints0", points_tensor(keypoints0)},
                    {"keypoints1", points_tensor(keypoints1)},

@@ -18,21 +18,23 @@ struct MatchFile {
   };
   Photo photo0, photo1;
   std::vector<PointPair> matches;
-  std::vector<double> scores;  ///< one per match
+  std::vector<double> scores;      ///< one per match
+  std::vector<double> confidence;  ///< one per match, or none: the weights have no score head
   /// Numbers of the ends among the keypoints, one per match, where these are given.
   std::vector<std::array<int64_t, 2>> numbers;
   TwoView geometry;        ///< kind none: not verified
   double same_scene = -1;  ///< probability that both show one scene; < 0: not known
 };
 
-/// x0,y0,x1,y1,score, and inlier (0 or 1) where matches were verified.
+/// x0,y0,x1,y1,score; confidence, where it is known; inlier (0 or 1) where matches were verified.
 std::string to_csv(const MatchFile& file);
 std::string to_json(const MatchFile& file);
-/// OpenCV's FileStorage (YAML): points0, points1 (N x 2), scores, and, where matches were verified,
-/// inliers and the matrix.
+/// OpenCV's FileStorage (YAML): points0, points1 (N x 2), scores, confidence where it is known,
+/// and, where matches were verified, inliers and the matrix.
 std::string to_opencv_yaml(const MatchFile& file);
 /// SuperGlue's: keypoints0, keypoints1 (K x 2 f32), matches (K0 i64: the number of the keypoint in
-/// photo 1, -1: none) and match_confidence (K0 f32).
+/// photo 1, -1: none) and match_confidence (K0 f32): the confidence where it is known, else the
+/// score.
 void write_superglue_npz(const std::string& path, const MatchFile& file);
 
 /// Writes by the ending: .csv, .json, .yml (or .yaml), .npz; whole or not at all. Throws

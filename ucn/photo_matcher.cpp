@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "tensor/kernels/rows/rows.h"
+#include "ucn/score_head.h"
 
 namespace cairn::ucn {
 namespace {
@@ -55,8 +57,11 @@ PhotoMatcher::PhotoMatcher(ResUNet& network, const PhotoMatcherOptions& options)
           ErrorId::argument, op, options.rotations, " rotations; there are 1, 2 and 4");
   for (const double s : options.scales)
     require(s > 0 && s <= 8, ErrorId::argument, op, "a scale of ", s, " is not in 0..8");
-  if (std::ranges::find(options_.scales, 1.0) == options_.scales.end())
-    options_.scales.insert(options_.scales.begin(), 1.0);
+  require(options.keypoints.kind != KeypointKind::score || network.score_head(), ErrorId::usage, op,
+          "these weights have no score head. Hint: --keypoints corners or sift");
+  // First the photo as it is, where a score head looks for keypoints.
+  std::erase(options_.scales, 1.0);
+  options_.scales.insert(options_.scales.begin(), 1.0);
 }
 
 Photo PhotoMatcher::read(const std::string& path) const {
@@ -64,7 +69,9 @@ Photo PhotoMatcher::read(const std::string& path) const {
 }
 
 Tensor PhotoMatcher::detect(const Photo& photo) const {
-  if (options_.correspond.mode == MatchMode::all_all) return {};
+  if (options_.correspond.mode == MatchMode::all_all ||
+      options_.keypoints.kind == KeypointKind::score)
+    return {};
   return detect_keypoints(photo.pixels, options_.keypoints);
 }
 
@@ -76,35 +83,96 @@ void PhotoMatcher::require_room(const Tensor& pixels) const {
           " MB. Hint: --mode keypoints, which sees large photos in tiles, or --max-size");
 }
 
-PhotoFeatures PhotoMatcher::features_of(const Tensor& pixels, const Tensor& keypoints) {
-  const bool keypoints_only = options_.correspond.mode == MatchMode::keypoints;
-  const int64_t h = pixels.dim(0), w = pixels.dim(1), side = options_.tile;
-  if (!keypoints_only || side == 0 ||
-      h * w <= (side + 2 * tile_margin) * (side + 2 * tile_margin)) {
-    require_room(pixels);
-    const Tensor dense = extract_(pixels);
-    return keypoints.defined() ? describe(dense, keypoints) : PhotoFeatures{dense, {}, {}};
-  }
-  const int64_t n = keypoints.dim(0), c = network_.config().outputs;
-  Tensor descriptors = Tensor::zeros({n, c});
-  extract_.in_tiles(pixels, side, [&](const Tensor& features, const Tile& t) {
-    std::vector<int64_t> inside;
+PhotoFeatures PhotoMatcher::look_at(const Tensor& pixels) {
+  require_room(pixels);
+  PhotoFeatures whole{extract_(pixels), {}, {}};
+  if (ScoreHead* head = network_.score_head()) whole.scores = score_map(*head, whole.dense);
+  return whole;
+}
+
+Tensor PhotoMatcher::keypoints_of(const Tensor& pixels, const PhotoFeatures& whole) const {
+  return options_.keypoints.kind == KeypointKind::score
+             ? detect_by_score(whole.scores, options_.keypoints)
+             : detect_keypoints(pixels, options_.keypoints);
+}
+
+namespace {
+
+/// Features at places as well.
+PhotoFeatures with_keypoints(const PhotoFeatures& whole, const Tensor& keypoints) {
+  PhotoFeatures f = describe(whole.dense, keypoints);
+  f.scores = whole.scores;
+  if (f.scores.defined()) f.keypoint_scores = scores_at(f.scores, keypoints);
+  return f;
+}
+
+/// Keypoints that tiles have in common with the photo, and what is known of each.
+struct Described {
+  std::array<double, 2> place;  // px of the photo
+  float score;
+  std::vector<float> descriptor;
+};
+
+}  // namespace
+
+PhotoFeatures PhotoMatcher::in_tiles(const Tensor& pixels, const Tensor& keypoints) {
+  const int64_t h = pixels.dim(0), w = pixels.dim(1), c = network_.config().outputs;
+  ScoreHead* head = network_.score_head();
+  std::vector<Described> all(keypoints.defined() ? size_t(keypoints.dim(0)) : 0);
+  const auto most = size_t(options_.keypoints.max_keypoints);
+  extract_.in_tiles(pixels, options_.tile, [&](const Tensor& features, const Tile& t) {
+    PhotoFeatures tile{features, {}, {}};
+    if (head) tile.scores = score_map(*head, features);
+    const Tensor found = keypoints.defined() ? keypoints : keypoints_of(pixels, tile);
+    const double left = keypoints.defined() ? double(t.x) : 0,
+                 top = keypoints.defined() ? double(t.y) : 0;
+    std::vector<size_t> numbers;
     std::vector<double> places;
-    for (int64_t k = 0; k < n; ++k) {
-      const double x = keypoints.data<double>()[2 * k], y = keypoints.data<double>()[2 * k + 1];
-      const auto column = std::clamp<int64_t>(std::llround(x), 0, w - 1);
-      const auto row = std::clamp<int64_t>(std::llround(y), 0, h - 1);
+    for (int64_t k = 0; k < found.dim(0); ++k) {
+      const double x = found.data<double>()[2 * k] - left,
+                   y = found.data<double>()[2 * k + 1] - top;
+      const auto column = std::clamp<int64_t>(std::llround(x) + t.x, 0, w - 1);
+      const auto row = std::clamp<int64_t>(std::llround(y) + t.y, 0, h - 1);
       if (column < t.left || column >= t.right || row < t.top || row >= t.bottom) continue;
-      inside.push_back(k);
-      places.insert(places.end(), {x - double(t.x), y - double(t.y)});
+      if (!keypoints.defined()) all.emplace_back();
+      numbers.push_back(keypoints.defined() ? size_t(k) : all.size() - 1);
+      places.insert(places.end(), {x, y});
     }
-    const Tensor rows = describe(features, Tensor::from({int64_t(inside.size()), 2}, places))
-                            .descriptors.to(Device::cpu);
-    for (size_t k = 0; k < inside.size(); ++k)
-      std::copy_n(rows.data<float>() + int64_t(k) * c, c,
-                  descriptors.data<float>() + inside[k] * c);
+    const auto n = int64_t(numbers.size());
+    const PhotoFeatures inside = with_keypoints(tile, Tensor::from({n, 2}, places));
+    const Tensor rows = inside.descriptors.to(Device::cpu);
+    for (size_t k = 0; k < numbers.size(); ++k) {
+      const float* row = rows.data<float>() + int64_t(k) * c;
+      all[numbers[k]] = {{places[2 * k] + double(t.x), places[2 * k + 1] + double(t.y)},
+                         head ? inside.keypoint_scores[k] : 0,
+                         {row, row + c}};
+    }
+    if (keypoints.defined() || all.size() <= most) return;
+    std::ranges::stable_sort(all, std::greater{}, &Described::score);
+    all.resize(most);
   });
-  return {{}, keypoints, descriptors.to(network_.device())};
+  if (!keypoints.defined()) std::ranges::stable_sort(all, std::greater{}, &Described::score);
+  const auto n = int64_t(all.size());
+  PhotoFeatures f{{}, Tensor::empty({n, 2}, DType::f64), Tensor::zeros({n, c})};
+  for (int64_t k = 0; k < n; ++k) {
+    const Described& d = all[size_t(k)];
+    std::ranges::copy(d.place, f.keypoints.data<double>() + 2 * k);
+    std::ranges::copy(d.descriptor, f.descriptors.data<float>() + k * c);
+    if (head) f.keypoint_scores.push_back(d.score);
+  }
+  if (keypoints.defined()) f.keypoints = keypoints;
+  f.descriptors = f.descriptors.to(network_.device());
+  return f;
+}
+
+PhotoFeatures PhotoMatcher::features_of(const Tensor& pixels, const Tensor& keypoints) {
+  const int64_t side = options_.tile + 2 * tile_margin;
+  if (options_.correspond.mode == MatchMode::keypoints && options_.tile > 0 &&
+      pixels.dim(0) * pixels.dim(1) > side * side)
+    return in_tiles(pixels, keypoints);
+  const PhotoFeatures whole = look_at(pixels);
+  if (options_.correspond.mode == MatchMode::all_all) return whole;
+  return with_keypoints(whole, keypoints.defined() ? keypoints : keypoints_of(pixels, whole));
 }
 
 PreparedPhoto PhotoMatcher::prepare(Photo photo, Tensor keypoints, bool second) {
@@ -124,6 +192,8 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, Tensor keypoints, bool second) 
       Tensor places;
       if (prepared.keypoints.defined()) places = mapped(prepared.keypoints, inverse(to_photo));
       prepared.views.push_back({features_of(seen, places), to_photo, scale, 90 * turn});
+      // The first view is the photo itself; what its features found, all others have too.
+      if (!prepared.keypoints.defined()) prepared.keypoints = prepared.views[0].features.keypoints;
     }
   return prepared;
 }
@@ -161,9 +231,9 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, const std::optional<Alignment>&
   }
   const Window& window = look->windows[index];
   const Tensor seen = look_through(window, photo.pixels);
-  const Tensor keypoints =
-      on_photo(detect_keypoints(seen, options_.keypoints), window, photo.pixels);
-  return {std::move(photo), {}, {{features_of(seen, keypoints), window.to_photo}}};
+  const PhotoFeatures whole = look_at(seen);
+  const Tensor keypoints = on_photo(keypoints_of(seen, whole), window, photo.pixels);
+  return {std::move(photo), {}, {{with_keypoints(whole, keypoints), window.to_photo}}};
 }
 
 PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const {
@@ -188,7 +258,7 @@ PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhot
   const Homography map0 = to_original(photo0, *best.view0), map1 = to_original(photo1, *best.view1);
   for (Correspondence m : best.found.matches) {
     const Point p0 = apply(map0, m.x0, m.y0), p1 = apply(map1, m.x1, m.y1);
-    m = {p0[0], p0[1], p1[0], p1[1], m.score, m.probability, m.keypoint0, m.keypoint1, m.ratio};
+    std::tie(m.x0, m.y0, m.x1, m.y1) = std::tie(p0[0], p0[1], p1[0], p1[1]);
     // A window may show what lies beyond its photo's border.
     if (!within({m.x0, m.y0}, photo0.photo.original.pixels) ||
         !within({m.x1, m.y1}, photo1.photo.original.pixels))

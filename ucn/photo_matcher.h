@@ -55,12 +55,14 @@ struct PhotoMatches {
 
 class PhotoMatcher {
  public:
-  /// `network` must outlive the matcher. Throws ErrorId::argument for options that make no sense.
+  /// `network` must outlive the matcher. Throws ErrorId::argument for options that make no sense,
+  /// ErrorId::usage for the score's keypoints without a score head.
   PhotoMatcher(ResUNet& network, const PhotoMatcherOptions& options);
   const PhotoMatcherOptions& options() const { return options_; }
   FeatureExtractor& extractor() { return extract_; }
   Photo read(const std::string& path) const;
-  /// K x 2 f64, px of photo.pixels; undefined in mode all_all.
+  /// K x 2 f64, px of photo.pixels; undefined in mode all_all, and where the score head finds them
+  /// in the features.
   Tensor detect(const Photo& photo) const;
   /// Features at `keypoints` (from detect(), or anyone's) or everywhere. The second of a pair is
   /// also seen turned, where that was asked for.
@@ -84,6 +86,9 @@ class PhotoMatcher {
  private:
   /// Throws ErrorId::usage when all features of an image would take too much memory.
   void require_room(const Tensor& pixels) const;
+  Tensor keypoints_of(const Tensor& pixels, const PhotoFeatures& whole) const;
+  PhotoFeatures look_at(const Tensor& pixels);
+  PhotoFeatures in_tiles(const Tensor& pixels, const Tensor& keypoints);
   PhotoFeatures features_of(const Tensor& pixels, const Tensor& keypoints);
   PhotoMatcherOptions options_;
   ResUNet& network_;

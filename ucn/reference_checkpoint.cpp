@@ -82,7 +82,10 @@ nn::TensorFile weights_of(const nn::TensorFile& pth, const std::string& origin) 
 nn::TensorFile to_reference(const nn::TensorFile& weights, const std::string& origin) {
   const ResUNetConfig config = config_from(weights.metadata, origin);
   nn::TensorFile pth{weights.tensors, {}};
+  // Which the reference's networks do not have.
+  std::erase_if(pth.tensors, [](const auto& t) { return t.name.starts_with("score."); });
   for (const auto& [key, value] : weights.metadata) pth.metadata["cairn." + key] = value;
+  pth.metadata["cairn.score_head"] = "false";
   pth.metadata["config.model"] = config.model;
   pth.metadata["config.model_n_out"] = std::to_string(config.outputs);
   pth.metadata["config.normalize_feature"] = config.normalize ? "true" : "false";

@@ -1,5 +1,7 @@
 #include "ucn/resunet.h"
 
+#include "ucn/score_head.h"
+
 namespace cairn::ucn {
 
 std::span<const ResUNetVariant> resunet_variants() {
@@ -99,6 +101,7 @@ ResUNet::ResUNet(const ResUNetConfig& config, Random& random) : config_(config) 
   up_[2] = level<nn::ConvTranspose2d>("2_tr", t[2] + c[1], t[1], 2, random);
   conv1_tr_ = &child<nn::Conv2d>("conv1_tr", t[1] + c[0], t[0], 1, random);
   final_ = &child<nn::Conv2d>("final", t[0], config.outputs, 1, random, Conv2dGeometry{}, true);
+  if (config.score_head) score_head_ = &child<ScoreHead>("score", config.outputs, random);
   thaw_statistics();
 }
 

@@ -8,6 +8,8 @@
 
 namespace cairn::ucn {
 
+class ScoreHead;
+
 /// Channels of the four levels going down (C) and up (T), and residual blocks per level.
 struct ResUNetVariant {
   const char* name;
@@ -27,6 +29,7 @@ struct ResUNetConfig {
   /// Evaluation normalises by the moments of the image itself, as training on single images does;
   /// false: by the running ones (the reference).
   bool image_statistics = false;
+  bool score_head = false;  ///< the features' own judge (ucn/score_head.h) comes with them
 };
 
 /// N x H x W x inputs, in [-0.5, 0.5]  ->  N x H x W x outputs, for any H, W >= 1.
@@ -34,6 +37,9 @@ class ResUNet : public nn::Module {
  public:
   ResUNet(const ResUNetConfig& config, Random& random);
   const ResUNetConfig& config() const { return config_; }
+
+  /// Null without config().score_head. What forward() gives does not depend on it.
+  ScoreHead* score_head() const { return score_head_; }
 
   /// The type of the images between layers: that of the input, or, when set to bf16 (on the GPU),
   /// that one; features are f32 then, and the input gets no gradient.
@@ -69,6 +75,7 @@ class ResUNet : public nn::Module {
   DType image_type_ = DType::f32;
   Level down_[4], up_[3];  // up_[0] leads from 1/8 to 1/4
   nn::Conv2d *conv1_tr_, *final_;
+  ScoreHead* score_head_ = nullptr;
 };
 
 }  // namespace cairn::ucn

@@ -140,7 +140,11 @@ void check(const TrainOptions& o) {
     }
     throw Error(ErrorId::usage, "train", cat(key, " is '", value, "', not one of ", list));
   };
-  one_of("loss", o.loss_name, {"hardest", "contrastive", "infonce"});
+  one_of("loss", o.loss_name, {"hardest", "contrastive", "infonce", "score"});
+  require(
+      o.loss_name != "score" || !o.loss.floor_positions, ErrorId::usage, "train",
+      "floor_positions and loss = score contradict each other: the head is taught where matches "
+      "truly are");
   one_of("optimizer", o.optimizer, {"adamw", "adam", "sgd"});
   one_of("precision", o.precision, {"fp32", "tf32", "bf16"});
   one_of("schedule", o.schedule, {"cosine", "exponential", "constant"});

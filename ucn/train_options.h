@@ -27,7 +27,7 @@ struct TrainOptions {
   std::string init;                      ///< weights to begin with; empty: random ones
   ResUNetConfig model{.image_statistics = true};
   LossOptions loss{.num_hn_samples = 8192};
-  std::string loss_name = "hardest";  ///< hardest, contrastive, infonce
+  std::string loss_name = "hardest";  ///< hardest, contrastive, infonce, score
   /// Mining the hardest of many pixels from the first step makes all features alike. So the pixels
   /// searched grow, geometrically, from 64 to num_hn_samples over these steps.
   int64_t mining_warmup = 2000;

@@ -7,18 +7,22 @@
 #include <cmath>
 #include <filesystem>
 #include <iomanip>
+#include <numeric>
 #include <utility>
 
 #include "nn/safetensors.h"
 #include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/kernels/layout/layout.h"
 #include "tensor/kernels/reduce/reduce.h"
+#include "tensor/kernels/rows/rows.h"
 #include "ucn/precision.h"
 #include "ucn/reference_checkpoint.h"
+#include "ucn/score_head.h"
 
 namespace cairn::ucn {
 namespace {
 
+constexpr const char* score_prefix = "score.";  // of the score head's parameters
 constexpr const char* checkpoint_format = "cairn-checkpoint-2";
 // Streams of one seed: the loader takes stream k for its sample k.
 constexpr uint64_t init_stream = uint64_t(1) << 62, loss_stream = uint64_t(1) << 61;
@@ -89,12 +93,16 @@ Trainer::Trainer(const TrainOptions& options, const PairSource& source, Device d
       upload_(device),
       data_(source.description()) {
   check(options_);
+  options_.model.score_head = options_.loss_name == "score";
   Random random(options_.seed, init_stream);
   network_ = std::make_unique<ResUNet>(options_.model, random);
   network_->to(device);
   set_precision(*network_, precision(options_.precision));
   network_->set_recompute(options_.recompute);
-  optimizer_ = make_optimizer(options_, network_->parameters());
+  trained_ = network_->parameters();
+  if (network_->score_head())
+    std::erase_if(trained_, [](const auto& p) { return !p.name.starts_with(score_prefix); });
+  optimizer_ = make_optimizer(options_, trained_);
   restart_average();
 }
 
@@ -139,7 +147,7 @@ Trainer::Batch Trainer::make_batch(int64_t step) {
     MicroBatch pass{stack(pairs, &Pair::image0), stack(pairs, &Pair::image1), {}};
     for (int64_t b = 0; b < options_.batch; ++b) {
       const Pair& pair = pairs[size_t(b)];
-      const Correspondences matches{pair.positions0, pair.positions1};
+      const TrueMatches matches{pair.positions0, pair.positions1};
       batch.positives += matches.count();
       Random random(options_.seed,
                     loss_stream + uint64_t((step * options_.iter_size + m) * options_.batch + b));
@@ -169,10 +177,16 @@ void Trainer::fetch_ahead() {
 std::vector<LossTerms> Trainer::accumulate(const Batch& batch) {
   optimizer_->zero_grad();
   std::vector<LossTerms> all;
+  const Loss loss = loss_named(options_.loss_name);
   for (const MicroBatch& pass : batch.passes) {
+    std::optional<NoGrad> fixed;
+    if (loss == Loss::score) fixed.emplace();
     const Var features0 = (*network_)(pass.images0), features1 = (*network_)(pass.images1);
-    const LossTerms terms = compute_loss(loss_named(options_.loss_name), features0, features1,
-                                         pass.inputs, options_.loss);
+    fixed.reset();
+    const LossTerms terms =
+        loss == Loss::score ? score_loss(*network_->score_head(), features0.value(),
+                                         features1.value(), pass.inputs, options_.loss)
+                            : compute_loss(loss, features0, features1, pass.inputs, options_.loss);
     const Var total = scale(terms.total(options_.loss), 1 / double(options_.iter_size));
     if (total.requires_grad()) total.backward();
     all.push_back({terms.positive.detach(), terms.negative.detach()});
@@ -215,12 +229,12 @@ StepReport Trainer::step() {
                  cat("step ", iteration_ + 1, " of seed ", options_.seed, ": ", what),
                  "a smaller --lr or --clip helps most often");
   };
-  network_->train();
+  network_->train(!network_->score_head());  // features stay as they are in matching
   try {
     std::optional<AnomalyMode> anomaly;
     if (options_.anomaly) anomaly.emplace();
     const std::vector<LossTerms> losses = accumulate(batch);
-    const Tensor norm = nn::grad_norm(network_->parameters()).to(device_);
+    const Tensor norm = nn::grad_norm(trained_).to(device_);
     optimizer_->lr = report.lr = learning_rate();
     optimizer_->step(gradient_scale(norm, options_.clip > 0 ? options_.clip : INFINITY, losses));
     optimizer_->zero_grad();
@@ -272,6 +286,20 @@ void Trainer::swap_averaged() {
   }
 }
 
+/// All of a pair, or the quarter in image 0 of which the head expects most.
+std::array<Tensor, 2> Trainer::watched_positions(const Tensor& features0, const Pair& pair) const {
+  const int64_t all = pair.positions0.dim(0), some = (all + 3) / 4;
+  if (!network_->score_head()) return {pair.positions0, pair.positions1};
+  const std::vector<float> scores =
+      scores_at(score_map(*network_->score_head(), features0), pair.positions0);
+  std::vector<int64_t> order(size_t(all), 0);
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, std::greater{}, [&](int64_t k) { return scores[size_t(k)]; });
+  order.resize(size_t(some));
+  const Tensor best = Tensor::from({some}, order);
+  return {kernels::gather_rows(pair.positions0, best), kernels::gather_rows(pair.positions1, best)};
+}
+
 Evaluation Trainer::evaluate(std::span<const Pair> pairs) {
   NoGrad no_grad;
   network_->eval();
@@ -284,7 +312,8 @@ Evaluation Trainer::evaluate(std::span<const Pair> pairs) {
   Evaluation mean;
   for (const Pair& pair : pairs) {
     const Tensor f0 = features(pair.image0), f1 = features(pair.image1);
-    const HitRatios r = hit_ratios(f0, f1, pair.positions0, pair.positions1, options_.loss.radius);
+    const auto [p0, p1] = watched_positions(f0, pair);
+    const HitRatios r = hit_ratios(f0, f1, p0, p1, options_.loss.radius);
     double square = 0;
     for (const double v : kernels::sum(f0, {0, 1}).to_vector()) square += v * v;
     mean.alike += std::sqrt(square) / double(f0.dim(0) * f0.dim(1)) / double(pairs.size());
@@ -292,7 +321,6 @@ Evaluation Trainer::evaluate(std::span<const Pair> pairs) {
     mean.reciprocity += r.reciprocity / double(pairs.size());
     mean.reciprocity_hit += r.reciprocity_hit / double(pairs.size());
   }
-  network_->train();
   return mean;
 }
 
@@ -406,7 +434,15 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
 }
 
 void Trainer::begin_with(const nn::TensorFile& weights, const std::string& origin) {
-  nn::import_state(*network_, weights.tensors, origin);
+  // A head is judged with its features: other losses leave it behind, its own may begin without.
+  std::vector<nn::NamedTensor> state = weights.tensors;
+  const auto of_head = [](const nn::NamedTensor& t) { return t.name.starts_with(score_prefix); };
+  if (!network_->score_head())
+    std::erase_if(state, of_head);
+  else if (std::ranges::none_of(state, of_head))
+    for (const auto& t : nn::export_state(*network_))
+      if (of_head(t)) state.push_back(t);
+  nn::import_state(*network_, state, origin);
   restart_average();
 }
 

@@ -1,6 +1,7 @@
 // Training: pairs in, weights out, nothing lost in between.
 #pragma once
 
+#include <array>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -25,14 +26,16 @@ struct StepReport {
   double data_seconds = 0, step_seconds = 0;  ///< waiting for pairs, and the whole step
 };
 
+/// Hit ratios, with a score head of the quarter of the positions that it trusts most.
 struct Evaluation : HitRatios {
   /// How alike all features of an image are: the length of their mean, 1 when they are the same.
   double alike = 0;
 };
 
-/// Owns the network, the optimiser and the stream of pairs of one run. What a step computes is a
-/// function of the options and its number alone: random draws come from counter-based streams, so a
-/// resumed run continues bit for bit.
+/// Owns the network, the optimiser and the stream of pairs of one run. With loss = score the
+/// network gets a score head, which alone is trained, on features as matching sees them. What a
+/// step computes is a function of the options and its number alone: random draws come from
+/// counter-based streams, so a resumed run continues bit for bit.
 class Trainer {
  public:
   /// `source` must outlive the trainer. Everything that a step computes is computed on `device`.
@@ -84,6 +87,7 @@ class Trainer {
   };
   Batch make_batch(int64_t step);
   void fetch_ahead();
+  std::array<Tensor, 2> watched_positions(const Tensor& features0, const Pair& pair) const;
   std::vector<LossTerms> accumulate(const Batch& batch);
   std::vector<nn::NamedTensor> averageable() const;
   void restart_average();
@@ -101,6 +105,7 @@ class Trainer {
 
   TrainOptions options_;
   std::unique_ptr<ResUNet> network_;
+  std::vector<nn::NamedParameter> trained_;  // the network's, or its score head's alone
   std::unique_ptr<nn::Optimizer> optimizer_;
   /// Exponential moving averages of the network's floating-point state; empty without --ema.
   std::vector<nn::NamedTensor> averaged_;

@@ -16,6 +16,7 @@ Metadata describe(const ResUNetConfig& c) {
           {"outputs", std::to_string(c.outputs)},
           {"normalize", c.normalize ? "true" : "false"},
           {"statistics", c.image_statistics ? "image" : "running"},
+          {"score_head", c.score_head ? "true" : "false"},
           {"input_range", "x / 255 - 0.5"}};
 }
 
@@ -40,10 +41,14 @@ ResUNetConfig config_from(const Metadata& metadata, const std::string& origin) {
           ErrorId::weights, "weights", origin, ": they are for the unknown model '", c.model, "'");
   c.inputs = number("inputs");
   c.outputs = number("outputs");
-  const std::string normalize = text("normalize");
-  require(normalize == "true" || normalize == "false", ErrorId::weights, "weights", origin,
-          ": the metadata says normalize = '", normalize, "'");
-  c.normalize = normalize == "true";
+  const auto flag = [&](const std::string& key) {
+    const std::string t = text(key);
+    require(t == "true" || t == "false", ErrorId::weights, "weights", origin,
+            ": the metadata says ", key, " = '", t, "'");
+    return t == "true";
+  };
+  c.normalize = flag("normalize");
+  c.score_head = metadata.contains("score_head") && flag("score_head");  // newer than the format
   const std::string statistics = text("statistics");
   require(statistics == "image" || statistics == "running", ErrorId::weights, "weights", origin,
           ": the metadata says statistics = '", statistics, "'");

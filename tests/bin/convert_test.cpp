@@ -45,6 +45,19 @@ TEST_CASE("weights go to PyTorch's form and back") {
   CHECK(ucn::load_weights(p.folder / "half.safetensors").network->config().outputs == 8);
 }
 
+TEST_CASE("a score head, which the reference's networks do not have, stays behind") {
+  const Place p;
+  Random random(1);
+  ucn::save_weights(p.folder / "s.safetensors",
+                    ucn::ResUNet({.outputs = 8, .score_head = true}, random));
+  CHECK(p.convert("s.safetensors s.pth").code == 0);
+  for (const auto& t : nn::load_pth(p.folder / "s.pth").tensors) CHECK(!has(t.name, "score"));
+  CHECK(p.convert("s.pth back.safetensors").code == 0);
+  CHECK(!ucn::load_weights(p.folder / "back.safetensors").network->score_head());
+  CHECK(p.convert("--half s.safetensors half.safetensors").code == 0);
+  CHECK(ucn::load_weights(p.folder / "half.safetensors").network->score_head());
+}
+
 TEST_CASE("every tensor of any file is converted with --all") {
   const Place p;
   nn::save_pth(p.folder / "x.pth", {{{"a", Tensor::full({3}, 1e30f)}}, {{"model", "resnet"}}});

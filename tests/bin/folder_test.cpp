@@ -121,10 +121,12 @@ TEST_CASE("parts give what the whole gives") {
   Command first(p.line("--shard 1/3")), second(p.line("--shard 2/3"));  // at once
   CHECK(first.wait().code == 0);
   CHECK(second.wait().code == 0);
+  CHECK(p.match("--merge").err == "match: part 3 of 3 is not finished: its pairs are missing\n");
   const Finished third = p.match("--shard 3/3");
   CHECK(has(third.out, "match --folder photos --out out --merge"));
   const Finished merged = p.match("--merge");
   CHECK(merged.code == 0);
+  CHECK(merged.err == "");
   CHECK(has(merged.out, "matched                  10 pairs of 5 photos"));
   CHECK(only_pairs(ucn::read_results(p.folder / "out")) == whole);
   for (const char* bad : {"0/3", "4/3", "1", "1/3x"}) {

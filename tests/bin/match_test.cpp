@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "data/image.h"
@@ -320,6 +321,64 @@ TEST_CASE("match says in one line what is wrong with a photo, and keeps what it 
     }
   }
   CHECK(contents(bench().folder / "out/matches.csv") == csv);
+}
+
+TEST_CASE("a score head finds keypoints and says how sure a match is") {
+  Random random(5);
+  ucn::save_weights(bench().folder / "scored.safetensors",
+                    ucn::ResUNet({.outputs = 16, .score_head = true}, random));
+  const auto with = [](const std::string& arguments) {
+    return run("cd '" + bench().folder.path.string() +
+               "'; exec match a.png b.png --out scored --model scored.safetensors --ratio 1 "
+               "--whole-pixels " +
+               arguments);
+  };
+  for (const char* mode : {"keypoints", "all --no-align --coarse 0", "all --coarse 0"}) {
+    CAPTURE(std::string(mode));
+    const Finished r =
+        with(cat("--keypoints score --max-keypoints 40 --export csv,json,npz,yml "
+                 "--mode ",
+                 mode));
+    CAPTURE(r.err);
+    REQUIRE(r.code == 0);
+    CHECK(has(r.out, "40 in A, 40 in B"));
+    std::istringstream csv(contents(bench().folder / "scored/matches.csv"));
+    std::string line;
+    std::getline(csv, line);
+    CHECK(line == "x0,y0,x1,y1,score,confidence,inlier");
+    int rows = 0;
+    for (; std::getline(csv, line); ++rows) {
+      double v[7];
+      REQUIRE(std::sscanf(line.c_str(), "%lf,%lf,%lf,%lf,%lf,%lf,%lf", v, v + 1, v + 2, v + 3,
+                          v + 4, v + 5, v + 6) == 7);
+      CHECK(v[5] > 0);
+      CHECK(v[5] < 1);
+    }
+    CHECK(rows >= 30);  // of a photo and its copy
+    const auto json = nlohmann::json::parse(contents(bench().folder / "scored/matches.json"));
+    CHECK(json["columns"][5] == "confidence");
+    CHECK(int(json["matches"].size()) == rows);
+  }
+  // In tiles as from the whole: the same maxima.
+  const auto keypoints = [&](const char* tile) {
+    REQUIRE(with(cat("--mode keypoints --keypoints score --max-keypoints 40 --scale 4 --export npz "
+                     "--max-size 0 --tile ",
+                     tile))
+                .code == 0);
+    const auto archive = read_npz(bench().folder / "scored/matches.npz");
+    std::set<std::pair<double, double>> points;
+    const auto p = std::get<Tensor>(archive.at("keypoints0")).to_vector();
+    for (size_t k = 0; k < p.size(); k += 2) points.emplace(p[k], p[k + 1]);
+    return points;
+  };
+  const auto whole = keypoints("0"), tiled = keypoints("64");
+  CHECK(whole.size() == 40);
+  CHECK(tiled.size() == 40);
+  // All but what rounding moves across the fortieth's score.
+  CHECK(std::ranges::count_if(tiled, [&](const auto& p) { return whole.contains(p); }) >= 38);
+  const Finished r = bench().match("a.png b.png --keypoints score");
+  CHECK(r.failed_in_one_line(2));
+  CHECK(has(r.err, "no score head"));
 }
 
 TEST_CASE("--model takes the name of weights that come with it, or a file") {

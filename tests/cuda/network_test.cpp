@@ -110,7 +110,7 @@ TEST_CASE("gpu losses: value and gradients, all losses, floored and not, referen
     o.floor_positions = mode & 1;
     o.reference_masks = mode & 2;
     Random random(4);
-    std::vector<Correspondences> matches;
+    std::vector<TrueMatches> matches;
     std::vector<LossDraws> draws;
     const Shape shape{2, 7, 9, 5};
     for (int b = 0; b < 2; ++b) {
@@ -140,8 +140,8 @@ TEST_CASE("gpu losses: an empty set costs nothing, or is NaN with the reference'
     o.reference_masks = reference;
     Random random(4);
     const Shape shape{1, 4, 4, 3};
-    const Correspondences m{random_uniform({4, 2}, random, 0, 3, DType::f64),
-                            random_uniform({4, 2}, random, 0, 3, DType::f64)};
+    const TrueMatches m{random_uniform({4, 2}, random, 0, 3, DType::f64),
+                        random_uniform({4, 2}, random, 0, 3, DType::f64)};
     const LossDraws d = draw_for_loss(4, shape, shape, o, random);
     const Var f(there(normal(shape, DType::f32, 1)));
     const double negative =

@@ -14,7 +14,7 @@ Results run(const TensorFile& file, const std::string& name, const std::string& 
   const Tensor& pairs = find(file, name + ".pairs");
   // "corrected" has the draws of "hardest".
   const std::string drawn = file.find(cat(name, ".", kind, ".sel_pos.0")) ? kind : "hardest";
-  std::vector<ucn::Correspondences> matches;
+  std::vector<ucn::TrueMatches> matches;
   std::vector<ucn::LossDraws> draws;
   for (int64_t b = 0; b < f0.dim(0); ++b) {
     matches.push_back(correspondences(pairs, b));

@@ -7,9 +7,9 @@
 namespace cairn::golden {
 
 /// Element b of pairs, (B x) K x 4 (x0, y0, x1, y1).
-inline ucn::Correspondences correspondences(const Tensor& pairs, int64_t b = 0) {
+inline ucn::TrueMatches correspondences(const Tensor& pairs, int64_t b = 0) {
   const int64_t k = pairs.dim(-2);
-  ucn::Correspondences c{Tensor::empty({k, 2}, DType::f64), Tensor::empty({k, 2}, DType::f64)};
+  ucn::TrueMatches c{Tensor::empty({k, 2}, DType::f64), Tensor::empty({k, 2}, DType::f64)};
   const double* p = pairs.data<double>() + b * k * 4;
   for (int64_t i = 0; i < 2 * k; ++i) {
     c.positions0.data<double>()[i] = p[i / 2 * 4 + i % 2];
@@ -35,7 +35,7 @@ inline ucn::LossOptions loss_options(const std::map<std::string, std::string>& g
 /// By the golden files' names: "hardest" or "reference" (with swapped masks), "corrected",
 /// "contrastive".
 inline ucn::LossTerms loss(const std::string& kind, const Var& f0, const Var& f1,
-                           const std::vector<ucn::Correspondences>& matches,
+                           const std::vector<ucn::TrueMatches>& matches,
                            const std::vector<ucn::LossDraws>& draws, ucn::LossOptions o) {
   if (kind == "contrastive") return ucn::contrastive(f0, f1, matches, draws, o);
   o.reference_masks = kind == "hardest" || kind == "reference";

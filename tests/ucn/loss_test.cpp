@@ -23,7 +23,7 @@ Tensor unit_features(const Shape& shape, uint64_t seed, DType type = DType::f64)
   return l2_normalize(random_normal(shape, random, 0, 1, DType::f64)).value().to(type);
 }
 
-Correspondences random_matches(int64_t count, const Tensor& f0, const Tensor& f1, uint64_t seed) {
+TrueMatches random_matches(int64_t count, const Tensor& f0, const Tensor& f1, uint64_t seed) {
   Random random(seed);
   const auto positions = [&](const Tensor& f) {
     Tensor t = Tensor::empty({count, 2}, DType::f64);
@@ -33,7 +33,7 @@ Correspondences random_matches(int64_t count, const Tensor& f0, const Tensor& f1
     }
     return t;
   };
-  Correspondences c;
+  TrueMatches c;
   c.positions0 = positions(f0);
   c.positions1 = positions(f1);
   return c;
@@ -41,7 +41,7 @@ Correspondences random_matches(int64_t count, const Tensor& f0, const Tensor& f1
 
 struct Problem {
   Tensor f0, f1;
-  std::vector<Correspondences> matches;
+  std::vector<TrueMatches> matches;
   std::vector<LossDraws> draws;
 };
 
@@ -102,7 +102,7 @@ Expected expected(const Problem& p, const LossOptions& o, bool hardest) {
   Expected e;
   const int64_t n = p.f0.dim(0);
   for (int64_t b = 0; b < n; ++b) {
-    const Correspondences& m = p.matches[size_t(b)];
+    const TrueMatches& m = p.matches[size_t(b)];
     const LossDraws& d = p.draws[size_t(b)];
     const auto anchor = [&](int image, int64_t k) {
       const double* xy = (image ? m.positions1 : m.positions0).data<double>() + 2 * k;
@@ -221,7 +221,7 @@ Expected expected_info_nce(const Problem& p, const LossOptions& o) {
     return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
   };
   for (int64_t b = 0; b < n; ++b) {
-    const Correspondences& m = p.matches[size_t(b)];
+    const TrueMatches& m = p.matches[size_t(b)];
     const LossDraws& d = p.draws[size_t(b)];
     Vector alignments, costs;
     for (int side : {0, 1})  // of the candidates
@@ -318,7 +318,7 @@ TEST_CASE("passes of single pairs that are added up give the loss and gradient o
     return Tensor::from({size}, Vector(from, from + size))
         .reshape({1, f.dim(1), f.dim(2), f.dim(3)});
   };
-  using Whole = LossTerms (*)(const Var&, const Var&, std::span<const Correspondences>,
+  using Whole = LossTerms (*)(const Var&, const Var&, std::span<const TrueMatches>,
                               std::span<const LossDraws>, const LossOptions&);
   for (const Whole whole : {Whole(hardest_contrastive), Whole(contrastive), Whole(info_nce)}) {
     const Var f0(p.f0, true), f1(p.f1, true);

@@ -230,6 +230,44 @@ TEST_CASE("weights are saved with each checkpoint and say what made them") {
   CHECK(same_bits(w.network->state()[0].tensor, t.network().state()[0].tensor));
 }
 
+TEST_CASE("loss = score trains the head alone, on weights with or without one") {
+  const Folder folder;
+  Trainer before(tiny(), source());
+  before.step();
+  before.save(folder.path);
+  const auto weights = nn::load_safetensors(folder / "weights.safetensors");
+  TrainOptions o = tiny();
+  o.loss_name = "score";
+  o.lr = 0.01;
+  Trainer t(o, source());
+  t.begin_with(weights, "w");
+  const auto start = nn::export_state(t.network());
+  const double first = t.step().loss;
+  double last = 0;
+  for (int k = 0; k < 60; ++k) last = t.step().loss;
+  CHECK(last < first);
+  int changed = 0;
+  for (const auto& [name, tensor] : nn::export_state(t.network())) {
+    CAPTURE(name);
+    const auto old = std::ranges::find(start, name, &nn::NamedTensor::name)->tensor;
+    if (has(name, "score."))
+      changed += !same_bits(tensor, old);
+    else
+      CHECK(same_bits(tensor, old));
+  }
+  CHECK(changed == 6);
+  t.save(folder.path);
+  const auto scored = nn::load_safetensors(folder / "weights.safetensors");
+  CHECK(scored.metadata.at("score_head") == "true");
+  CHECK(load_weights(folder / "weights.safetensors").network->score_head());
+  Trainer on(o, source());
+  on.begin_with(scored, "w");
+  CHECK(same_bits(nn::export_state(on.network()).back().tensor, scored.tensors.back().tensor));
+  Trainer features(tiny(), source());  // whose features will change, and so leave the head behind
+  features.begin_with(scored, "w");
+  CHECK(!features.network().score_head());
+}
+
 TEST_CASE("averaged weights are what is validated and saved, and are resumed bit for bit") {
   const Folder folder;
   TrainOptions o = tiny();

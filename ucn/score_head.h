@@ -1,0 +1,39 @@
+// Which pixels come back: a small network on the features that predicts where they can be trusted.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "nn/layers.h"
+#include "ucn/loss.h"
+
+namespace cairn::ucn {
+
+/// Two logits at every pixel, that its match and that match's match are wrong (0) or right (1):
+/// 1x1, 3x3 and 1x1 convolutions of 8 channels, N x H x W x C -> N x H x W x 2. (As in M. Dusmanu
+/// et al.'s and J. Revaud et al.'s detectors, CVPR and NeurIPS 2019, but what counts as reliable is
+/// found by matching.)
+class ScoreHead : public nn::Module {
+ public:
+  ScoreHead(int64_t features, Random& random);
+
+ private:
+  Var forward(const Var& features) override;
+  nn::Conv2d &reduce_, &look_, &judge_;
+};
+
+/// The probability at each pixel, H x W f32 on the CPU, from features H x W x C.
+Tensor score_map(ScoreHead& head, const Tensor& dense);
+
+/// Its values, interpolated, at points K x 2 f64.
+std::vector<float> scores_at(const Tensor& map, const Tensor& points);
+
+/// Cross entropy of the head's logits at the drawn correspondences, in both images. Right is a
+/// correspondence whose nearest pixel in the other image lies within options.radius of its true
+/// place, and whose nearest pixel lies within it of the start. positive: the part of those that are
+/// right, negative: the part of the others; their sum is the mean over all. Features get no
+/// gradient. Arguments as those of compute_loss().
+LossTerms score_loss(ScoreHead& head, const Tensor& features0, const Tensor& features1,
+                     std::span<const LossInputs> inputs, const LossOptions& options);
+
+}  // namespace cairn::ucn
