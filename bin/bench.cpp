@@ -16,6 +16,7 @@
 #include "ucn/keypoints.h"
 #include "ucn/matcher.h"
 #include "ucn/photo.h"
+#include "ucn/score_head.h"
 
 using namespace cairn;
 using namespace cairn::ucn;
@@ -77,6 +78,10 @@ void network(Bench& bench, const Arguments& a) {
     bench(cat(a.model, " forward at ", h, "x", w), forward_gflop(config, h, w), 0,
           [&] { extract(photo); });
   }
+  ScoreHead head(config.outputs, random);
+  const Tensor features = noise({480, 640, config.outputs});
+  bench("score head at 480x640", 2e-9 * 480 * 640 * (double(config.outputs) * 8 + 8 * 9 * 8 + 16),
+        0, [&] { score_map(head, features); });
   for (int64_t side : {128, 256}) {
     TrainOptions options;
     options.model = config;

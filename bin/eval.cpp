@@ -117,8 +117,7 @@ Method cairn_method(const Arguments& a, PhotoMatcher& matcher, ResUNet& network,
     const PreparedPhoto p1 = matcher.prepare(std::move(photo1), look, 1);
     const PhotoMatches found = matcher.match(p0, p1);
     r.seconds = since(start);
-    r.file.matches = found.stored;
-    for (const Correspondence& m : found.found.matches) r.file.scores.push_back(m.score);
+    r.file = as_file(found);
     if (a.hits && pair.homography) {
       const auto [from, to] = correspondences(pair, p0.photo, p1.photo);
       r.hits = hit_ratios(matcher.extractor()(p0.photo.pixels),

@@ -167,17 +167,12 @@ int run(Arguments& a) {
   const PreparedPhoto p1 = prepared("features of B", photo1, 1);
   const PhotoMatches result = stage("matching", [&] { return matcher.match(p0, p1); });
 
-  MatchFile file;
+  MatchFile file = as_file(result);
   const auto about = [](const std::string& path, const Photo& p) {
     return MatchFile::Photo{path, p.original.stored_width, p.original.stored_height, {}};
   };
   file.photo0 = about(a.photo0, p0.photo);
   file.photo1 = about(a.photo1, p1.photo);
-  file.matches = result.stored;
-  for (const Correspondence& m : result.found.matches) {
-    file.scores.push_back(m.score);
-    if (m.confidence >= 0) file.confidence.push_back(m.confidence);
-  }
   if (a.matcher.options.correspond.mode == MatchMode::keypoints) {
     const auto stored = [](const Photo& photo, const Tensor& keypoints) {
       std::vector<Point> points;

@@ -10,6 +10,7 @@
 #include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/parallel.h"
 #include "ucn/photo.h"
+#include "ucn/score_head.h"
 
 namespace cairn::ucn {
 namespace {
@@ -165,7 +166,11 @@ Tensor detect_corners(const Tensor& image, const KeypointOptions& o) {
 Tensor detect_by_score(const Tensor& scores, const KeypointOptions& o) {
   require(scores.rank() == 2 && scores.dtype() == DType::f32, ErrorId::shape, "detect_by_score",
           "the map is ", scores.shape(), ", not H x W of f32");
-  return local_maxima(scores.data<float>(), scores.dim(0), scores.dim(1), 0, o).to(DType::f64);
+  KeypointOptions in_map = o;
+  in_map.spacing = (o.spacing + ScoreHead::stride - 1) / ScoreHead::stride;
+  const Tensor points =
+      local_maxima(scores.data<float>(), scores.dim(0), scores.dim(1), 0, in_map).to(DType::f64);
+  return kernels::affine(points, double(ScoreHead::stride), 0);
 }
 
 Tensor grid_keypoints(int64_t height, int64_t width, const KeypointOptions& o) {

@@ -37,8 +37,8 @@ std::vector<int64_t> apart(const Tensor& points, double radius);
 /// out. image: H x W x 1 f32. Result: K x 2 i64 (x, y).
 Tensor detect_corners(const Tensor& image, const KeypointOptions& options = {});
 
-/// Local maxima of a score head's map (score_map()), highest first. scores: H x W f32. Result:
-/// K x 2 f64.
+/// Local maxima of a score head's map (score_map()), highest first. scores: h x w f32. Result:
+/// K x 2 f64, in the features' pixels.
 Tensor detect_by_score(const Tensor& scores, const KeypointOptions& options = {});
 
 /// A regular grid over height x width, coarsened until it has at most max_keypoints points.

@@ -53,6 +53,16 @@ std::string quoted(const std::string& text) {
 
 }  // namespace
 
+MatchFile as_file(const PhotoMatches& found) {
+  MatchFile f;
+  f.matches = found.stored;
+  for (const Correspondence& m : found.found.matches) {
+    f.scores.push_back(m.score);
+    if (m.confidence >= 0) f.confidence.push_back(m.confidence);
+  }
+  return f;
+}
+
 std::string to_csv(const MatchFile& f) {
   std::string csv = "x0,y0,x1,y1,score";
   if (!f.confidence.empty()) csv += ",confidence";

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "ucn/geometry/two_view.h"
+#include "ucn/photo_matcher.h"
 
 namespace cairn::ucn {
 
@@ -25,6 +25,9 @@ struct MatchFile {
   TwoView geometry;        ///< kind none: not verified
   double same_scene = -1;  ///< probability that both show one scene; < 0: not known
 };
+
+/// What was found, and how sure it is; nothing of the photos.
+MatchFile as_file(const PhotoMatches& found);
 
 /// x0,y0,x1,y1,score; confidence, where it is known; inlier (0 or 1) where matches were verified.
 std::string to_csv(const MatchFile& file);

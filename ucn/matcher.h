@@ -41,7 +41,7 @@ struct PhotoFeatures {
   Tensor dense;        ///< H x W x C, of unit length; undefined where keypoints are all there is
   Tensor keypoints;    ///< K x 2 (x, y) f64, px of `dense`
   Tensor descriptors;  ///< K x C, of unit length
-  /// What a score head says (score_map()): H x W f32 of `dense`, and of each keypoint; on the CPU,
+  /// What a score head says (score_map()): a map, and of each keypoint; on the CPU,
   /// undefined or empty without one.
   Tensor scores{};
   std::vector<float> keypoint_scores{};

@@ -1,16 +1,21 @@
 #include "ucn/score_head.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "nn/plan.h"
 #include "tensor/kernels/bilinear/bilinear.h"
+#include "tensor/kernels/elementwise/elementwise.h"
 #include "tensor/kernels/l2_normalize/l2_normalize.h"
 #include "tensor/kernels/nearest/nearest.h"
 #include "tensor/kernels/rows/rows.h"
+#include "tensor/kernels/softmax/softmax.h"
 
 namespace cairn::ucn {
 
 ScoreHead::ScoreHead(int64_t features, Random& random)
-    : reduce_(child<nn::Conv2d>("reduce", features, 8, 1, random, Conv2dGeometry{}, true)),
+    : reduce_(child<nn::Conv2d>("reduce", features, 8, 1, random,
+                                Conv2dGeometry{{stride, stride}, {0, 0}, {1, 1}}, true)),
       look_(
           child<nn::Conv2d>("look", 8, 8, 3, random, Conv2dGeometry{{1, 1}, {1, 1}, {1, 1}}, true)),
       judge_(child<nn::Conv2d>("judge", 8, 2, 1, random, Conv2dGeometry{}, true)) {}
@@ -20,20 +25,29 @@ Var ScoreHead::forward(const Var& features) { return judge_(relu(look_(relu(redu
 Tensor score_map(ScoreHead& head, const Tensor& dense) {
   NoGrad no_grad;
   const int64_t h = dense.dim(0), w = dense.dim(1);
+  const Tensor image = dense.reshape({1, h, w, dense.dim(2)});
+  // A plan is made in no time and goes over the image once for each convolution.
   const Tensor logits =
-      head(Var(dense.reshape({1, h, w, dense.dim(2)}))).value().to(Device::cpu).to(DType::f32);
-  Tensor scores = Tensor::empty({h, w});
-  const float* z = logits.data<float>();
-  for (float& s : scores.span<float>()) {
-    s = 1 / (1 + std::exp(z[0] - z[1]));
-    z += 2;
-  }
+      image.on_gpu() ? head(Var(image)).value() : nn::Plan(head, image.shape())(image);
+  const Tensor both = kernels::softmax(logits).to(Device::cpu).to(DType::f32);
+  Tensor scores = Tensor::empty({both.dim(1), both.dim(2)});
+  for (int64_t k = 0; k < scores.numel(); ++k)
+    scores.data<float>()[k] = both.data<float>()[2 * k + 1];
   return scores;
 }
 
+namespace {
+
+/// Places in the features as places in the head's map.
+Tensor in_map(const Tensor& points) {
+  return kernels::affine(points, 1.0 / double(ScoreHead::stride), 0);
+}
+
+}  // namespace
+
 std::vector<float> scores_at(const Tensor& map, const Tensor& points) {
   const Tensor values = kernels::bilinear_sample(map.reshape({map.dim(0), map.dim(1), 1}),
-                                                 points.to(Device::cpu).to(DType::f32));
+                                                 in_map(points).to(DType::f32));
   const auto all = values.span<float>();
   return {all.begin(), all.end()};
 }
@@ -96,10 +110,15 @@ LossTerms score_loss(ScoreHead& head, const Tensor& features0, const Tensor& fea
       for (int64_t i = 0; i < k; ++i)
         weight[right[size_t(i)]].data<float>()[2 * i + right[size_t(i)]] =
             float(-share / double(k));
-      const Var at_ends =
-          bilinear_sample(reshape(logits[s], {-1, logits[s].dim(2), 2}),
-                          kernels::gather_rows(inputs[b].side[s].positives, inputs[b].chosen));
-      const Var logs = log_softmax(at_ends);
+      // In the maps of all pairs, one above the other, never between two of them.
+      const int64_t h = logits[s].dim(1);
+      Tensor at = in_map(views[s].places);
+      for (int64_t i = 0; i < k; ++i) {
+        double& y = at.data<double>()[2 * i + 1];
+        y = std::min(y, double(h - 1)) + double(int64_t(b) * h);
+      }
+      const Var logs = log_softmax(bilinear_sample(reshape(logits[s], {-1, logits[s].dim(2), 2}),
+                                                   at.to(features0.device())));
       const auto term = [&](const Tensor& w) {
         return cairn::sum(mul(logs, Var(w.to(logs.dtype()).to(features0.device()))));
       };

@@ -9,12 +9,14 @@
 
 namespace cairn::ucn {
 
-/// Two logits at every pixel, that its match and that match's match are wrong (0) or right (1):
-/// 1x1, 3x3 and 1x1 convolutions of 8 channels, N x H x W x C -> N x H x W x 2. (As in M. Dusmanu
+/// Two logits at every second pixel in x and y, that its match and that match's match are wrong (0)
+/// or right (1): 1x1, 3x3 and 1x1 convolutions of 8 channels, N x H x W x C -> N x h x w x 2, h and
+/// w half of H and W, rounded up. (As in M. Dusmanu
 /// et al.'s and J. Revaud et al.'s detectors, CVPR and NeurIPS 2019, but what counts as reliable is
 /// found by matching.)
 class ScoreHead : public nn::Module {
  public:
+  static constexpr int64_t stride = 2;  // all pixels would cost a twentieth of the network's time
   ScoreHead(int64_t features, Random& random);
 
  private:
@@ -22,10 +24,10 @@ class ScoreHead : public nn::Module {
   nn::Conv2d &reduce_, &look_, &judge_;
 };
 
-/// The probability at each pixel, H x W f32 on the CPU, from features H x W x C.
+/// The probabilities, h x w f32 on the CPU, from features H x W x C.
 Tensor score_map(ScoreHead& head, const Tensor& dense);
 
-/// Its values, interpolated, at points K x 2 f64.
+/// Those at points of the features, K x 2 f64, interpolated.
 std::vector<float> scores_at(const Tensor& map, const Tensor& points);
 
 /// Cross entropy of the head's logits at the drawn correspondences, in both images. Right is a

@@ -66,15 +66,15 @@ TEST_CASE("a score's keypoints are its maxima, highest first; of equal neighbour
   const auto set = [&](int64_t x, int64_t y, float v) { scores.data<float>()[y * 30 + x] = v; };
   set(0, 0, 0.4f);  // at the border as elsewhere
   set(10, 5, 0.9f);
-  set(12, 7, 0.8f);  // within the spacing of a higher one
-  set(13, 5, 0.7f);  // beyond it, but next to the last
+  set(11, 6, 0.8f);  // within the spacing of a higher one: the map has every second pixel
+  set(12, 5, 0.7f);  // beyond it, but next to the last
   set(20, 10, 0.5f);
   set(21, 10, 0.5f);  // equal to its neighbour
   set(29, 19, 0.6f);
-  const std::vector<double> expected = {10, 5, 29, 19, 20, 10, 0, 0};
+  const std::vector<double> expected = {20, 10, 58, 38, 40, 20, 0, 0};
   CHECK(detect_by_score(scores).to_vector() == expected);
-  CHECK(detect_by_score(scores, {.max_keypoints = 1}).to_vector() == std::vector<double>{10, 5});
-  CHECK(detect_by_score(scores, {.spacing = 1}).dim(0) == 6);
+  CHECK(detect_by_score(scores, {.max_keypoints = 1}).to_vector() == std::vector<double>{20, 10});
+  CHECK(detect_by_score(scores, {.spacing = 4}).dim(0) == 4);
   CHECK_THROWS_AS(detect_by_score(Tensor::zeros({4, 4, 1})), Error);
   CHECK_THROWS_AS(
       detect_keypoints(Tensor::zeros({9, 9, 1}, DType::u8), {.kind = KeypointKind::score}), Error);

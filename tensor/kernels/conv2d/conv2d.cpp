@@ -70,6 +70,7 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& dy, const Conv2dGeometr
   dispatch_float(x.dtype(), "conv2d_weight_grad", [&]<class T>() {
     Windows<T> windows = forward_windows<T>(c, g);
     windows.sources = {dense(x.data<T>(), c.h, c.w, c.i)};
+    leave_out_unseen(windows);
     join_rows(windows);
     const ConvAlgorithm algorithm = algorithm_for(windows, c.i, c.o);
     if (algorithm == ConvAlgorithm::direct)

@@ -173,12 +173,33 @@ void PreparedConv<T>::run(std::span<const Image<const T>> x, const Image<T>& y,
       winograd(part.algorithm, windows, part.weights.data(), outputs_, pixels);
       continue;
     }
+    leave_out_unseen(windows);
     if (pixels.row == windows.columns * pixels.pixel &&
         (windows.batch == 1 ||
          (y.image == windows.rows * pixels.row && (!residual.x || residual.image == y.image))))
       join_rows(windows);
     correlate(windows, part.weights.data(), outputs_, pixels);
   }
+}
+
+template <class T>
+void leave_out_unseen(Windows<T>& w) {
+  if (w.tap[0].size() != 1 || w.tap[1].size() != 1 || w.step == std::array<int64_t, 2>{1, 1})
+    return;
+  const std::array first{w.tap[0][0], w.tap[1][0]};
+  if (first[0] < 0 || (w.rows - 1) * w.step[0] + first[0] >= w.height || first[1] < 0 ||
+      (w.columns - 1) * w.step[1] + first[1] >= w.width)
+    return;
+  for (auto& s : w.sources) {
+    s.x = s.at(0, first[0], first[1]);
+    s.top = 0;
+    s.row *= w.step[0];
+    s.pixel *= w.step[1];
+  }
+  w.tap[0][0] = w.tap[1][0] = 0;
+  w.height = w.rows;
+  w.width = w.columns;
+  w.step = {1, 1};
 }
 
 template <class T>
@@ -227,6 +248,7 @@ std::array<int64_t, 2> PreparedConv<T>::rows_seen(int64_t begin, int64_t end) co
 
 #define CAIRN_INSTANTIATE(T)                                                        \
   template class PreparedConv<T>;                                                   \
+  template void leave_out_unseen(Windows<T>&);                                      \
   template void join_rows(Windows<T>&);                                             \
   template Windows<T> forward_windows(const Conv2dExtents&, const Conv2dGeometry&); \
   template ConvAlgorithm algorithm_for(const Windows<T>&, int64_t, int64_t);

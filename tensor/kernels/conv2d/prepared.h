@@ -78,6 +78,10 @@ ConvAlgorithm algorithm_for(const Windows<T>& x, int64_t inputs, int64_t outputs
 template <class T>
 Windows<T> forward_windows(const Conv2dExtents& c, const Conv2dGeometry& g);
 TapMatrices forward_matrices(const Conv2dExtents& c);
+/// Where single pixels are seen and others between them never, those that are seen become an image
+/// of their own, so that nothing else is read.
+template <class T>
+void leave_out_unseen(Windows<T>& windows);
 /// Where every pixel is seen alone and none is missing, one long row needs no borders.
 template <class T>
 void join_rows(Windows<T>& windows);
