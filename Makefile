@@ -16,7 +16,7 @@ cuda = $(if $(CUDA),$(if $(filter 0 no off OFF,$(CUDA)),OFF,ON),AUTO)
 release = $(call build,build,$(1),-DCAIRN_BIN_DIR="$(CURDIR)/bin" -DCAIRN_CUDA=$(cuda))
 ctest = ctest --output-on-failure --no-tests=error --timeout 900 $(jobs) --test-dir
 
-.PHONY: all deps demo test test-all everything train-release bench eval bench-peers test-gpu bench-gpu gpu-check asan ubsan tsan \
+.PHONY: all deps demo test test-all everything train-release bench eval bench-peers test-browser test-gpu bench-gpu gpu-check asan ubsan tsan \
   golden mutate clang fuzz doctor format format-check install clean help
 
 all: deps  ## build the libraries and the programs (bin/match, bin/train, ...)
@@ -75,6 +75,11 @@ bench-peers: deps  ## measure beside PyTorch, ONNX Runtime, OpenVINO, FAISS and 
 
 test-gpu: everything  ## run the CUDA kernels' tests and the golden numbers on the GPU
 	@.ci/gpu test
+
+test-browser: deps  ## look at the interactive report in headless Chromium
+	@command -v chromium chromium-browser google-chrome >/dev/null || .ci/deps chromium
+	@$(call release,test_browser)
+	@$(ctest) build --tests-regex '^browser/'
 
 bench-gpu: all  ## measure on the GPU, beside PyTorch where that is installed
 	@.ci/gpu bench $(ARGS)

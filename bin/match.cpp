@@ -8,6 +8,7 @@
 #include "tensor/file.h"
 #include "ucn/match_files.h"
 #include "ucn/picture.h"
+#include "ucn/report.h"
 #include "ucn/same_scene.h"
 
 using namespace cairn;
@@ -16,7 +17,8 @@ using namespace cairn::ucn;
 namespace {
 
 struct Arguments {
-  std::string photo0, photo1, out = ".", trace, draw = "points", verify = "fundamental";
+  std::string photo0, photo1, out = ".", trace, draw = "points", verify = "fundamental", report;
+  std::string command;  // as it was given
   std::vector<std::string> exports;
   std::vector<double> focal;
   double threshold = 3;
@@ -38,6 +40,8 @@ void add_options(CLI::App& app, Arguments& a) {
                  "csv,json,npz,yml [csv]; of a folder csv,colmap,hloc,text [csv,colmap]")
       ->delimiter(',')
       ->type_name("LIST");
+  app.add_option("--report", a.report, "also write an interactive page, one HTML file")
+      ->type_name("FILE");
   app.add_option("--draw", a.draw, "points or lines")->check(IsMember({"points", "lines"}));
 
   app.option_defaults()->group("Geometry");
@@ -106,24 +110,53 @@ Tensor picture_of(const std::vector<Correspondence>& found, const std::vector<ui
   return draw_matches(image0, image1, matches, style);
 }
 
+/// The interactive page of two photos.
+std::string report_of(const Arguments& a, const PreparedPhoto& p0, const PreparedPhoto& p1,
+                      const PhotoMatches& found, const MatchFile& file, const Stages& stage) {
+  const auto name = [](const std::string& path) {
+    return std::filesystem::path(path).filename().string();
+  };
+  Report report;
+  report.photos = {report_photo(name(a.photo0), p0.photo.original),
+                   report_photo(name(a.photo1), p1.photo.original)};
+  ReportPair& pair = report.pairs.emplace_back();
+  pair.photo1 = 1;
+  pair.matches = found.found.matches;
+  pair.inlier = file.geometry.inlier;
+  pair.geometry = a.verify;
+  pair.same_scene = file.same_scene;
+  pair.grids = feature_grids(p0, *found.view0, p1, *found.view1);
+  report.about = {{"command", a.command},
+                  {"matched by", a.matcher.describe()},
+                  {"program", std::string("match (cairn) ") + version}};
+  std::string stages;
+  for (const char c : stage.lines()) stages += c == '\n' ? ';' : c;
+  report.about.push_back({"time", stages});
+  char memory[40];
+  std::snprintf(memory, sizeof memory, "%.0f MB at most", peak_resident_memory() / 1e6);
+  report.about.push_back({"memory", memory});
+  return to_html(report);
+}
+
 /// Where results go; the folder is made now, because what follows takes long. Neither the photos
 /// nor the weights may be among them.
 std::vector<std::string> outputs(const Arguments& a) {
   std::error_code error;
   std::filesystem::create_directories(a.out, error);
   require(!error, ErrorId::io, "match", "cannot make the folder '", a.out, "': ", error.message());
-  const auto folder = std::filesystem::path(a.trace).parent_path();
-  require(folder.empty() || std::filesystem::is_directory(folder, error), ErrorId::io, "match",
-          "--trace: there is no folder '", folder.string(), "'");
+  require_folder_of("--trace", a.trace);
+  require_folder_of("--report", a.report);
   std::vector<std::string> files;
   for (const std::string& e : a.exports) files.push_back(a.out + "/matches." + e);
   files.push_back(a.out + "/matches.png");
   auto all = files;
   if (!a.trace.empty()) all.push_back(a.trace);
+  if (!a.report.empty()) files.push_back(a.report), all.push_back(a.report);
   for (const std::string& file : all)
     for (const std::string& input : {a.photo0, a.photo1, a.matcher.weights})
       require(input.empty() || !std::filesystem::equivalent(file, input, error), ErrorId::usage,
-              "match", "'", input, "' would be overwritten. Hint: another --out or --trace");
+              "match", "'", input,
+              "' would be overwritten. Hint: another --out, --trace or --report");
   return files;
 }
 
@@ -133,7 +166,8 @@ int run(Arguments& a) {
             "--folder matches the photos of a folder, and '", a.photo0, "' is one too many");
     require(!a.explain && a.trace.empty(), ErrorId::usage, "match",
             "--explain and --trace are for two photos");
-    return run_folder(a.folder, a.matcher, a.out, a.exports, a.verify, a.threshold, a.focal);
+    return run_folder(a.folder, a.matcher, a.out, a.exports, a.verify, a.threshold, a.focal,
+                      a.report, a.command);
   }
   require(!a.photo1.empty(), ErrorId::usage, "match",
           "two photos are needed, or --folder (match --help shows the options)");
@@ -208,11 +242,16 @@ int run(Arguments& a) {
       return 0;
     });
 
+  std::string page;
+  if (!a.report.empty())
+    page = stage("report", [&] { return report_of(a, p0, p1, result, file, stage); });
   stage("writing", [&] {
     const Tensor picture = picture_of(result.found.matches, file.geometry.inlier, p0.photo,
                                       p1.photo, match_style(a.draw));
     for (const std::string& path : files) {
-      if (path.ends_with(".png"))
+      if (path == a.report)
+        write_file_atomically(path, page, "match");
+      else if (path.ends_with(".png"))
         write_png(path, picture);
       else
         write_matches(path, file);
@@ -242,7 +281,7 @@ int run(Arguments& a) {
                 (long long)look->looks);
   if (p0.views.size() * p1.views.size() > 1)
     std::printf("best seen                A at %.3g, B at %.3g turned by %d degrees\n",
-                result.scale0, result.scale1, result.rotation);
+                result.view0->scale, result.view1->scale, result.view1->rotation);
   for (const auto& [name, left] : result.found.stages)
     std::printf("%-24s %lld\n", name == "found" ? "matches" : ("  after " + name).c_str(),
                 (long long)left);
@@ -278,6 +317,13 @@ int run(Arguments& a) {
 int main(int argc, char** argv) {
   CLI::App app("Finds correspondences: match A B, or match --folder DIR --out DIR.", "match");
   Arguments arguments;
+  for (int k = 0; k < argc; ++k) {
+    const std::string word = argv[k];
+    const bool plain = word.find_first_not_of(
+                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                           "0123456789-_=+:,./@%") == std::string::npos;
+    arguments.command += (k > 0 ? " " : "") + (plain ? word : "'" + word + "'");
+  }
   return run_program(
       app, argc, argv, [&] { add_options(app, arguments); }, [&] { return run(arguments); });
 }

@@ -9,7 +9,7 @@
 #include "bin/matcher_options.h"
 #include "data/homography_pairs.h"
 #include "tensor/file.h"
-#include "ucn/folder_matcher.h"
+#include "ucn/report.h"
 
 namespace cairn {
 
@@ -29,6 +29,14 @@ struct FolderFlags {
     app.add_flag("--single-camera", single_camera, "colmap: photos of one size share a camera");
   }
 };
+
+/// What is written last is refused first.
+inline void require_folder_of(const char* flag, const std::string& file) {
+  std::error_code error;
+  const auto folder = std::filesystem::path(file).parent_path();
+  require(folder.empty() || std::filesystem::is_directory(folder, error), ErrorId::io, "match",
+          flag, ": there is no folder '", folder.string(), "'");
+}
 
 /// One line on a terminal that is written over, with the time left; nothing elsewhere.
 class ProgressLine {
@@ -57,7 +65,8 @@ class ProgressLine {
 
 inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& out,
                       std::vector<std::string> exports, const std::string& verify, double threshold,
-                      const std::vector<double>& focal) {
+                      const std::vector<double>& focal, const std::string& page,
+                      const std::string& command) {
   using namespace ucn;
   int64_t part = 0, parts = 0;
   char more = 0;
@@ -66,6 +75,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
           ErrorId::usage, "match", "--shard is I/N with 1 <= I <= N, not ", f.shard);
   require(out != ".", ErrorId::usage, "match", "--folder needs --out, a folder for its results");
   if (exports.empty()) exports = {"csv", "colmap"};
+  require_folder_of("--report", page);
   for (const std::string& e : exports)
     require(e == "csv" || e == "colmap" || e == "hloc" || e == "text", ErrorId::usage, "match",
             "--export: a folder has no '", e, "'; there is csv, colmap, hloc, text");
@@ -84,6 +94,12 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
                                         : f.pairs == "sequential"
                                             ? sequential_pairs(names, f.window)
                                             : listed_pairs(f.pairs);
+    for (const std::string& name : names) {
+      std::error_code error;
+      require(page.empty() ||
+                  !std::filesystem::equivalent(page, std::filesystem::path(f.photos) / name, error),
+              ErrorId::usage, "match", "--report would overwrite '", name, "'");
+    }
     require(!pairs.empty(), ErrorId::io, "match", "'", f.photos, "' holds ", names.size(),
             " photos: nothing to match");
     const Weights weights = m.load(device);
@@ -131,6 +147,14 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
   for (const std::string& e : exports)
     for (const std::string& file : export_results(results, e, out, {focal, f.single_camera}))
       std::printf("%s\n", file.c_str());
+  if (!page.empty()) {
+    Report report = folder_report(results, f.photos);
+    report.about = {{"command", command},
+                    {"matched by", m.describe()},
+                    {"program", std::string("match (cairn) ") + version}};
+    write_file_atomically(page, to_html(report), "match");
+    std::printf("%s\n", page.c_str());
+  }
   std::printf("peak memory              %.0f MB\n", peak_resident_memory() / 1e6);
   return done;
 }

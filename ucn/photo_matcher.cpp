@@ -239,9 +239,8 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, const std::optional<Alignment>&
 PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const {
   PhotoMatches result;
   const Best best = match_views(photo0.views, photo1.views);
-  result.scale0 = best.view0->scale;
-  result.scale1 = best.view1->scale;
-  result.rotation = best.view1->rotation;
+  result.view0 = best.view0;
+  result.view1 = best.view1;
   const auto count = [](const PhotoView& v) {
     return v.features.keypoints.defined() ? v.features.keypoints.dim(0) : 0;
   };

@@ -49,8 +49,8 @@ struct PhotoMatches {
   Correspondences found;          ///< in the pixels of the upright originals
   std::vector<PointPair> stored;  ///< the same in the pixel grids of the files
   int64_t keypoints0 = 0, keypoints1 = 0;
-  double scale0 = 1, scale1 = 1;  ///< of the views that had most matches
-  int rotation = 0;               ///< of the second, degrees clockwise
+  /// Those that had most matches, of the prepared photos.
+  const PhotoView *view0 = nullptr, *view1 = nullptr;
 };
 
 class PhotoMatcher {

@@ -1,0 +1,207 @@
+// The interactive report, as a person at a browser would use it.
+#include <fstream>
+
+#include "tests/bin/command.h"
+#include "tests/browser/browser.h"
+#include "tests/ucn/some_photos.h"
+#include "ucn/weights.h"
+
+using namespace cairn;
+using namespace cairn::test;
+
+namespace {
+
+/// Reports of the demo's pair and of a small folder, made once.
+struct Pages {
+  Folder folder;
+  std::string pair = "file://" + (folder / "pair.html"), many = "file://" + (folder / "many.html");
+  Pages() {
+    const std::string photos = CAIRN_SOURCE_DIR "/data/demo/pair";
+    const Finished one =
+        run("exec match " + photos + "/a.jpg " + photos + "/b.jpg --max-size 320 --out '" +
+            folder.path.string() + "' --report '" + (folder / "pair.html") + "'");
+    INFO(one.err);
+    REQUIRE(one.code == 0);
+    std::filesystem::create_directories(folder / "photos");
+    for (int k = 0; k < 3; ++k)  // two of one thing, one of another, with a name to be careful with
+      write_png(folder / (k == 2 ? "photos/<b>&\"x.png" : cat("photos/", k, ".png")),
+                some_photo(60, 84, k == 2));
+    Random random(3);
+    ucn::save_weights(folder / "w.safetensors", ucn::ResUNet({.outputs = 16}, random));
+    const Finished all = run("cd '" + folder.path.string() +
+                             "'; exec match --folder photos --out out --model w.safetensors "
+                             "--keypoints corners --report many.html");
+    INFO(all.err);
+    REQUIRE(all.code == 0);
+  }
+};
+const Pages& pages() {
+  static const Pages p;
+  return p;
+}
+
+std::string status(Browser& b) { return b.value("document.getElementById('status').textContent"); }
+double number(Browser& b, const std::string& expression) { return b.value(expression); }
+
+/// Where match k's end in photo `side` is in the window.
+std::array<double, 2> place(Browser& b, int k, int side) {
+  b.value("var box = canvas.getBoundingClientRect(), m = pair.matches[" + std::to_string(k) +
+          "], q = toCanvas(" + std::to_string(side) + ", m[" + std::to_string(2 * side) + "], m[" +
+          std::to_string(2 * side + 1) + "])");
+  return {number(b, "box.left + q[0]"), number(b, "box.top + q[1]")};
+}
+
+/// Pixels of the canvas that are neither its ground nor empty.
+double painted(Browser& b) {
+  return number(b, R"((() => {
+    const d = context.getImageData(0, 0, canvas.width, canvas.height).data;
+    let n = 0;
+    for (let k = 3; k < d.length; k += 4) n += d[k] > 0;
+    return n;
+  })())");
+}
+
+void look(Browser& b, const std::string& name) {
+  if (const char* folder = std::getenv("SCREENSHOTS")) {
+    const std::string data = b.screenshot();
+    std::ofstream(std::string(folder) + "/" + name + ".png.base64") << data;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the page of two photos loads without an error, wide and narrow, light and dark") {
+  for (const auto& [width, height] : {std::pair{1400, 900}, {390, 844}})
+    for (const bool dark : {false, true}) {
+      CAPTURE(width);
+      Browser b(pages().pair, width, height, dark);
+      b.until("pair.photos.every(p => p.image.complete && p.image.naturalWidth > 0)");
+      CHECK(b.value("document.title") == "a.jpg – b.jpg");
+      CHECK(painted(b) > 0.4 * number(b, "canvas.width * canvas.height"));
+      // Nothing sticks out to the side; photos are beside each other, or one above the other.
+      CHECK(number(b, "document.documentElement.scrollWidth") <= width);
+      CHECK(b.value("windows[0].top === windows[1].top") == (width > 640));
+      look(b, cat("pair-", width, dark ? "-dark" : ""));
+      for (const std::string& c : b.complaints) FAIL_CHECK(c);
+    }
+}
+
+TEST_CASE("hovering a match shows and tells both ends; clicking asks where a pixel goes") {
+  Browser b(pages().pair, 1400, 900);
+  b.until("pair.photos.every(p => p.image.complete)");
+  const int k = b.value("shown()[0]");
+  auto [x, y] = place(b, k, 0);
+  b.mouse("mouseMoved", x, y);
+  const int met = b.value("hovered");
+  REQUIRE(met >= 0);
+  CHECK(status(b).find(cat("Match ", met + 1, ": (")) == 0);
+  CHECK(status(b).find("; an inlier.") != std::string::npos);
+  b.mouse("mouseMoved", 5, 5);
+  CHECK(b.value("hovered") == -1);
+
+  // The features say what the matches do, to about a cell of their grid.
+  int right = 0, tried = 0;
+  for (int n = 0; n < 20; ++n, ++tried) {
+    const int j = b.value("shown()[" + std::to_string(n) + "]");
+    for (const int side : {0, 1}) {
+      auto [px, py] = place(b, j, side);
+      b.click(px, py);
+      const std::string other = std::to_string(2 * (1 - side));
+      right += number(b, "Math.hypot(asked.best[0] - pair.matches[" + std::to_string(j) + "][" +
+                             other + "], asked.best[1] - pair.matches[" + std::to_string(j) + "][" +
+                             other + " + 1]) / pair.photos[0].width") < 0.04;
+    }
+  }
+  CHECK(right > tried);  // of two each
+  CHECK(status(b).find(" looks most like (") != std::string::npos);
+  CHECK(b.value("asked.heat.width") == 64);
+  look(b, "asked");
+  b.value("canvas.focus()");
+  b.key("Escape");
+  CHECK(b.value("asked").is_null());
+  for (const std::string& c : b.complaints) FAIL_CHECK(c);
+}
+
+TEST_CASE("slider and boxes change what is shown, and the counts follow") {
+  Browser b(pages().pair, 1400, 900);
+  const double all = number(b, "shown().length"), inliers = number(b, "pair.inliers");
+  CHECK(all == inliers);  // outliers are off at first
+  b.value("document.getElementById('outliers').click()");
+  CHECK(number(b, "shown().length") == number(b, "pair.matches.length"));
+  b.value("document.getElementById('inliers').click()");
+  CHECK(number(b, "shown().length") == number(b, "pair.matches.length") - inliers);
+  CHECK(status(b).find("; 0 of these are inliers.") != std::string::npos);
+  b.value("document.getElementById('inliers').click()");
+  // By keyboard, as the browser moves a slider.
+  b.value("document.getElementById('least').focus()");
+  const double most = number(b, "Math.max(...pair.matches.map(sure))");
+  for (int k = 0; k < 120; ++k) b.key("ArrowRight");
+  CHECK(number(b, "+document.getElementById('least').value") > 0.99);
+  CHECK(b.value("document.getElementById('least-text').textContent") == "1.00");
+  CHECK(number(b, "shown().length") == number(b, "pair.matches.filter(m => sure(m) >= 1).length"));
+  CHECK(most > 0.5);
+  b.key("ArrowLeft");
+  CHECK(number(b, "+document.getElementById('least').value") < 1);
+  for (const std::string& c : b.complaints) FAIL_CHECK(c);
+}
+
+TEST_CASE("both photos zoom and pan together, by wheel, drag and keyboard") {
+  Browser b(pages().pair, 1400, 900);
+  const double left = number(b, "canvas.getBoundingClientRect().left"),
+               top = number(b, "canvas.getBoundingClientRect().top");
+  b.mouse("mouseMoved", left + 200, top + 200);
+  const auto before = b.value("toPhoto(0, 200, 200)");
+  b.mouse("mouseWheel", left + 200, top + 200);
+  const auto after = b.value("toPhoto(0, 200, 200)");
+  CHECK(number(b, "view.zoom") > 1.5);
+  CHECK(number(b, "windows[0].scale / windows[1].scale") == doctest::Approx(1));
+  for (int i = 0; i < 2; ++i)
+    CHECK(double(after[size_t(i)]) == doctest::Approx(double(before[size_t(i)])).epsilon(0.01));
+  const double x = number(b, "view.x");
+  b.mouse("mousePressed", left + 200, top + 200, 1);
+  b.mouse("mouseMoved", left + 140, top + 200, 1);
+  b.mouse("mouseReleased", left + 140, top + 200, 1);
+  CHECK(number(b, "view.x") > x);
+  CHECK(b.value("asked").is_null());  // a drag asks nothing
+  b.value("canvas.focus()");
+  const double now = number(b, "view.x");
+  b.key("ArrowLeft");
+  CHECK(number(b, "view.x") < now);
+  b.key("+");
+  b.key("n");
+  CHECK(number(b, "hovered") >= 0);
+  b.key("Enter");
+  CHECK(!b.value("asked").is_null());
+  b.key("0");
+  CHECK(number(b, "view.zoom") == 1);
+  for (const std::string& c : b.complaints) FAIL_CHECK(c);
+}
+
+TEST_CASE("a folder's page has a table of pairs that sorts and opens") {
+  Browser b(pages().many, 1400, 900);
+  CHECK(b.value("document.querySelectorAll('#pairs tbody tr').length") == 3);
+  const auto column = [&](int n) {
+    return b.value("[...document.querySelectorAll('#pairs tbody tr')].map(r => r.cells[" +
+                   std::to_string(n) + "].textContent)");
+  };
+  CHECK(column(1)[0] == "0.png");  // the same scene comes first
+  CHECK(column(2)[0] == "1.png");
+  b.value("document.querySelector('[data-key=matches]').click()");
+  const auto matches = column(3);
+  CHECK(std::stod(std::string(matches[0])) >= std::stod(std::string(matches[2])));
+  b.value("document.querySelector('[data-key=matches]').click()");
+  CHECK(column(3)[0] == matches[2]);
+  // Names are text, whatever they hold.
+  b.value(
+      "[...document.querySelectorAll('#pairs tbody tr')].find(r => "
+      "r.cells[2].textContent.includes('<b>') || "
+      "r.cells[1].textContent.includes('<b>')).focus()");
+  b.key("Enter");
+  CHECK(std::string(b.value("document.title")).find("<b>&\"x.png") != std::string::npos);
+  CHECK(b.value("document.querySelectorAll('b').length") == 0);
+  const std::string about = b.value("document.getElementById('about').textContent");
+  CHECK(about.find("match --folder photos --out out") != std::string::npos);
+  b.until("data.photos.every(p => p.image.complete)");
+  look(b, "folder");
+  for (const std::string& c : b.complaints) FAIL_CHECK(c);
+}
