@@ -44,7 +44,7 @@ struct MatcherFlags {
                    "keypoints, all or all_all (with all pixels) [all; folders: keypoints]")
         ->check(IsMember({"keypoints", "all", "all_all"}));
     app.add_option("--keypoints", keypoints,
-                   "sift, corners, score, grid or all (pixels) [corners; mode keypoints: sift]")
+                   "sift, corners, score, grid or all [corners; mode keypoints: sift]")
         ->check(IsMember({"sift", "corners", "score", "grid", "all"}));
     app.add_option("--max-keypoints", o.keypoints.max_keypoints, "at most so many in each photo")
         ->check(positive());

@@ -42,18 +42,22 @@ struct Bench {
   void write(const std::string& name, const Bytes& bytes) const {
     write_file_atomically(folder / name, bytes);
   }
-  /// x0, y0, x1, y1, score, inlier
+  /// x0, y0, x1, y1, score, inlier; the confidence, which weights with a score head add, left out
   std::vector<std::array<double, 6>> matches() const {
     std::istringstream csv(contents(folder / "out/matches.csv"));
     std::string line;
     REQUIRE(std::getline(csv, line));
-    CHECK(line == "x0,y0,x1,y1,score,inlier");
+    const bool confident = line == "x0,y0,x1,y1,score,confidence,inlier";
+    CHECK((confident || line == "x0,y0,x1,y1,score,inlier"));
     std::vector<std::array<double, 6>> rows;
     while (std::getline(csv, line)) {
       auto& r = rows.emplace_back();
+      double sure = 0;
       char more = 0;
-      REQUIRE(std::sscanf(line.c_str(), "%lf,%lf,%lf,%lf,%lf,%lf%c", &r[0], &r[1], &r[2], &r[3],
-                          &r[4], &r[5], &more) == 6);
+      REQUIRE((confident ? std::sscanf(line.c_str(), "%lf,%lf,%lf,%lf,%lf,%lf,%lf%c", &r[0], &r[1],
+                                       &r[2], &r[3], &r[4], &sure, &r[5], &more) == 7
+                         : std::sscanf(line.c_str(), "%lf,%lf,%lf,%lf,%lf,%lf%c", &r[0], &r[1],
+                                       &r[2], &r[3], &r[4], &r[5], &more) == 6));
     }
     return rows;
   }
