@@ -91,7 +91,7 @@ asan: sanitizer = address
 ubsan: sanitizer = undefined
 tsan: sanitizer = thread
 asan ubsan tsan: deps  ## the tests under the address, undefined behaviour or thread sanitizer
-	@$(call build,build/$@,all,-DCAIRN_SANITIZE=$(sanitizer))
+	@$(call build,build/$@,all,-DCAIRN_SANITIZE=$(sanitizer) -DCAIRN_CUDA=OFF)
 	@$(if $(filter tsan,$@),$$(setarch -R true 2>/dev/null && echo setarch -R)) \
 	  $(ctest) build/$@ --label-exclude 'slow|gpu'
 
