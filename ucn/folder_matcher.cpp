@@ -99,9 +99,6 @@ class Cache {
       kinds.data<double>()[2 * v] = view.rotation;
       kinds.data<double>()[2 * v + 1] = view.scale;
       file.tensors.push_back({cat("descriptors.", v), view.features.descriptors.to(Device::cpu)});
-      const auto& scores = view.features.keypoint_scores;
-      if (!scores.empty())
-        file.tensors.push_back({cat("scores.", v), Tensor::from({n, 1}, scores)});
     }
     nn::save_safetensors(path(name), file);
   }
@@ -123,9 +120,6 @@ class Cache {
       view.rotation = int(kinds.data<double>()[2 * v]);
       view.scale = kinds.data<double>()[2 * v + 1];
       view.features = {{}, f.keypoints, tensor(cat("descriptors.", v), DType::f32)};
-      if (file.find(cat("scores.", v)))
-        for (const float s : tensor(cat("scores.", v), DType::f32).span<float>())
-          view.features.keypoint_scores.push_back(s);
       f.views.push_back(view);
     }
     return f;
@@ -211,7 +205,7 @@ FolderResults::Pair match_pair(const PhotoMatcher& matcher, const Features& f0, 
   std::vector<PointPair> points;
   for (const Correspondence& m : best.found.matches) {
     pair.matches.push_back({int32_t(m.keypoint0), int32_t(m.keypoint1)});
-    pair.scores.push_back(float(m.confidence >= 0 ? m.confidence : m.score));
+    pair.scores.push_back(float(m.score));
     const double *a = f0.keypoints.data<double>() + 2 * m.keypoint0,
                  *b = f1.keypoints.data<double>() + 2 * m.keypoint1;
     points.push_back({a[0], a[1], b[0], b[1]});

@@ -135,8 +135,7 @@ void write_superglue_npz(const std::string& path, const MatchFile& f) {
   Tensor confidence = Tensor::zeros({int64_t(keypoints0.size())});
   for (size_t k = 0; k < numbers.size(); ++k) {
     matches.data<int64_t>()[numbers[k][0]] = numbers[k][1];
-    confidence.data<float>()[numbers[k][0]] =
-        float(f.confidence.empty() ? f.scores[k] : f.confidence[k]);
+    confidence.data<float>()[numbers[k][0]] = float(f.scores[k]);
   }
   write_npz(path, {{"keypoints0", points_tensor(keypoints0)},
                    {"keypoints1", points_tensor(keypoints1)},

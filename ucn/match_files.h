@@ -36,8 +36,7 @@ std::string to_json(const MatchFile& file);
 /// and, where matches were verified, inliers and the matrix.
 std::string to_opencv_yaml(const MatchFile& file);
 /// SuperGlue's: keypoints0, keypoints1 (K x 2 f32), matches (K0 i64: the number of the keypoint in
-/// photo 1, -1: none) and match_confidence (K0 f32): the confidence where it is known, else the
-/// score.
+/// photo 1, -1: none) and match_confidence (K0 f32): the score.
 void write_superglue_npz(const std::string& path, const MatchFile& file);
 
 /// Writes by the ending: .csv, .json, .yml (or .yaml), .npz; whole or not at all. Throws

@@ -29,41 +29,49 @@ double cost(Geometry kind, std::span<const PointPair> matches, double per_thresh
 }
 
 /// The normal equations with respect to the nine elements: whitened residuals r, whose gradients g
-/// leave out how the whitening changes, which is of second order near a fit.
+/// leave out how the whitening changes, which is of second order near a fit. A gradient is a row c
+/// of the second photo times the place x of the first, in each of the three rows of the matrix, so
+/// that g g' has 6 x 6 different elements: those of c c' times those of x x'.
 struct Normal {
-  Matrix9 a = Matrix9::Zero();  // sum of weight g g', its lower half
-  Vector9 b = Vector9::Zero();  // sum of weight g r
+  Matrix9 a;  // sum of weight g g'
+  Vector9 b;  // sum of weight g r
 
-  void add(const Vector9& g, double r, double weight) {
-    a.selfadjointView<Eigen::Lower>().rankUpdate(g, weight);
-    b += (weight * r) * g;
-  }
   Normal(Geometry kind, std::span<const PointPair> matches, double per_threshold2,
          const double* m) {
+    using Vector6 = Eigen::Matrix<double, 6, 1>;
+    Eigen::Matrix<double, 6, 6> products = Eigen::Matrix<double, 6, 6>::Zero();
+    RowMajor3 residuals = RowMajor3::Zero();
     for (const PointPair& p : matches) {
       const double s = squared_distance(kind, m, p) * per_threshold2;
       if (!(s < 1)) continue;
       const double weight = (1 - s) * (1 - s);
-      const Vector3d x0(p.x0, p.y0, 1);
-      Vector9 g;
+      const Vector3d x(p.x0, p.y0, 1);
+      const Vector6 xx(p.x0 * p.x0, p.x0 * p.y0, p.x0, p.y0 * p.y0, p.y0, 1);
+      const auto add = [&](const Vector3d& c, double r) {
+        const Vector3d w = weight * c;
+        residuals += (r * w) * x.transpose();
+        return Vector6(w[0] * c[0], w[0] * c[1], w[0] * c[2], w[1] * c[1], w[1] * c[2],
+                       w[2] * c[2]);
+      };
       if (kind == Geometry::homography) {
         const Transfer t(m, p);
         const double l00 = std::sqrt(t.s00), l10 = t.s01 / l00;  // s = L L'
         const double l11 = std::sqrt(t.s11 - l10 * l10);
-        const double r0 = t.e0 / l00, r1 = (t.e1 - l10 * r0) / l11;
-        g << x0 / l00, Vector3d::Zero(), -p.x1 / l00 * x0;
-        add(g, r0, weight);
-        const double q = l10 / l00;
-        g << -q / l11 * x0, x0 / l11, (q * p.x1 - p.y1) / l11 * x0;
-        add(g, r1, weight);
+        const double r0 = t.e0 / l00, r1 = (t.e1 - l10 * r0) / l11, q = l10 / l00;
+        const Vector6 first = add({1 / l00, 0, -p.x1 / l00}, r0);
+        const Vector6 second = add({-q / l11, 1 / l11, (q * p.x1 - p.y1) / l11}, r1);
+        products.noalias() += (first + second) * xx.transpose();
       } else {
-        g << p.x1 * x0, p.y1 * x0, x0;
         const Epipolar q(m, p);
         const double whitening = 1 / std::sqrt(q.gradient2);
-        add(whitening * g, whitening * q.e, weight);
+        const Vector6 only = add(whitening * Vector3d(p.x1, p.y1, 1), whitening * q.e);
+        products.noalias() += only * xx.transpose();
       }
     }
-    a.triangularView<Eigen::StrictlyUpper>() = a.transpose();
+    constexpr int at[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
+    for (int i = 0; i < 9; ++i)
+      for (int k = 0; k < 9; ++k) a(i, k) = products(at[i / 3][k / 3], at[i % 3][k % 3]);
+    b = Eigen::Map<const Vector9>(residuals.data());
   }
 };
 
