@@ -40,7 +40,12 @@ void add_options(CLI::App& app, Arguments& a) {
                  "csv,json,npz,yml [csv]; of a folder csv,colmap,hloc,text [csv,colmap]")
       ->delimiter(',')
       ->type_name("LIST");
-  app.add_option("--report", a.report, "also write an interactive page, one HTML file")
+  app.add_option("--report", a.report, "also write an interactive page, a file that ends in .html")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return text.ends_with(".html") ? "" : "must end in .html, not be " + text;
+          },
+          ""))
       ->type_name("FILE");
   app.add_option("--draw", a.draw, "points or lines")->check(IsMember({"points", "lines"}));
 
@@ -121,8 +126,14 @@ std::string report_of(const Arguments& a, const PreparedPhoto& p0, const Prepare
                    report_photo(name(a.photo1), p1.photo.original)};
   ReportPair& pair = report.pairs.emplace_back();
   pair.photo1 = 1;
+  constexpr size_t most = 20000;  // more are too slow to move
   pair.matches = found.found.matches;
   pair.inlier = file.geometry.inlier;
+  pair.found = int64_t(pair.matches.size());
+  pair.found_inliers = file.geometry.inliers;
+  if (pair.matches.size() > most)
+    pair.matches.erase(pair.matches.begin() + most, pair.matches.end());
+  if (pair.inlier.size() > most) pair.inlier.resize(most);
   pair.geometry = a.verify;
   pair.same_scene = file.same_scene;
   pair.grids = feature_grids(p0, *found.view0, p1, *found.view1);
@@ -149,6 +160,8 @@ std::vector<std::string> outputs(const Arguments& a) {
   std::vector<std::string> files;
   for (const std::string& e : a.exports) files.push_back(a.out + "/matches." + e);
   files.push_back(a.out + "/matches.png");
+  require(a.trace.empty() || a.trace != a.report, ErrorId::usage, "match",
+          "--trace and --report are the same file");
   auto all = files;
   if (!a.trace.empty()) all.push_back(a.trace);
   if (!a.report.empty()) files.push_back(a.report), all.push_back(a.report);
@@ -322,7 +335,9 @@ int main(int argc, char** argv) {
     const bool plain = word.find_first_not_of(
                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                            "0123456789-_=+:,./@%") == std::string::npos;
-    arguments.command += (k > 0 ? " " : "") + (plain ? word : "'" + word + "'");
+    std::string quoted;
+    for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    arguments.command += (k > 0 ? " " : "") + (plain && !word.empty() ? word : "'" + quoted + "'");
   }
   return run_program(
       app, argc, argv, [&] { add_options(app, arguments); }, [&] { return run(arguments); });

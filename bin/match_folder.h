@@ -73,8 +73,13 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
   require(std::sscanf(f.shard.c_str(), "%ld/%ld%c", &part, &parts, &more) == 2 && part >= 1 &&
               part <= parts,
           ErrorId::usage, "match", "--shard is I/N with 1 <= I <= N, not ", f.shard);
+  require(page.empty() || parts == 1 || f.merge, ErrorId::usage, "match",
+          "--report shows all parts: use it with --merge");
   require(out != ".", ErrorId::usage, "match", "--folder needs --out, a folder for its results");
   if (exports.empty()) exports = {"csv", "colmap"};
+  std::error_code error;
+  if (!f.merge && !page.empty())
+    std::filesystem::create_directories(out, error);  // where the page may go
   require_folder_of("--report", page);
   for (const std::string& e : exports)
     require(e == "csv" || e == "colmap" || e == "hloc" || e == "text", ErrorId::usage, "match",
@@ -94,12 +99,6 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
                                         : f.pairs == "sequential"
                                             ? sequential_pairs(names, f.window)
                                             : listed_pairs(f.pairs);
-    for (const std::string& name : names) {
-      std::error_code error;
-      require(page.empty() ||
-                  !std::filesystem::equivalent(page, std::filesystem::path(f.photos) / name, error),
-              ErrorId::usage, "match", "--report would overwrite '", name, "'");
-    }
     require(!pairs.empty(), ErrorId::io, "match", "'", f.photos, "' holds ", names.size(),
             " photos: nothing to match");
     const Weights weights = m.load(device);
@@ -149,11 +148,16 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
       std::printf("%s\n", file.c_str());
   if (!page.empty()) {
     Report report = folder_report(results, f.photos);
-    report.about = {{"command", command},
-                    {"matched by", m.describe()},
-                    {"program", std::string("match (cairn) ") + version}};
-    write_file_atomically(page, to_html(report), "match");
-    std::printf("%s\n", page.c_str());
+    for (const std::string& why : report.left_out)
+      std::fprintf(stderr, "match: left out of the report: %s\n", one_line(why).c_str());
+    report.about = {{"command", command}, {"program", std::string("match (cairn) ") + version}};
+    if (!f.merge) report.about.insert(report.about.begin() + 1, {"matched by", m.describe()});
+    if (report.pairs.empty()) {
+      std::fprintf(stderr, "match: no report: there is no pair to show\n");
+    } else {
+      write_file_atomically(page, to_html(report), "match");
+      std::printf("%s\n", page.c_str());
+    }
   }
   std::printf("peak memory              %.0f MB\n", peak_resident_memory() / 1e6);
   return done;

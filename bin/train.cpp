@@ -199,6 +199,8 @@ int train(Arguments& a) {
           own_run ? cat("'", a.out, "' holds no run to continue; a new one needs --images")
                   : "--images, --colmap or --yfcc-raw is required");
   check(o);
+  require(a.resume || o.loss_name != "score" || !o.init.empty(), ErrorId::usage, "train",
+          "--loss score needs weights to judge. Hint: --init FILE");
   std::error_code ignored;
   const bool has_weights = std::filesystem::exists(a.out + "/weights.safetensors", ignored);
   if (!own_run && (has_checkpoint(a.out) || has_weights))

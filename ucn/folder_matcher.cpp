@@ -400,6 +400,10 @@ FolderResults read_results(const std::string& folder) {
   for (const auto& [parts, done] : finished)
     for (int64_t part = 1; part <= parts; ++part)
       if (!done.contains(part)) results.unfinished.push_back(cat(part, " of ", parts));
+  // Where parts were cut in two ways, one that is whole is enough.
+  if (std::ranges::any_of(finished,
+                          [](const auto& f) { return int64_t(f.second.size()) == f.first; }))
+    results.unfinished.clear();
   return results;
 }
 

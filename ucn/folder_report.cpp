@@ -26,7 +26,14 @@ Report folder_report(const FolderResults& results, const std::string& photos) {
   std::vector<Homography> upright;
   for (const auto& entry : results.photos) {
     const std::string& name = entry.first;
-    const Image image = read_image(std::filesystem::path(photos) / name);
+    Image image;
+    try {
+      image = read_image(std::filesystem::path(photos) / name);
+    } catch (const Error& e) {
+      if (e.id() != ErrorId::io && e.id() != ErrorId::format) throw;
+      report.left_out.push_back(e.what());
+      continue;
+    }
     number[name] = report.photos.size();
     upright.push_back(upright_from_stored(image));
     report.photos.push_back(report_photo(name, image, longest, 75));
@@ -34,6 +41,7 @@ Report folder_report(const FolderResults& results, const std::string& photos) {
   const size_t most =
       std::max(least_of_a_pair, most_matches / std::max<size_t>(1, results.pairs.size()));
   for (const auto& [names, found] : results.pairs) {
+    if (!number.contains(names.first) || !number.contains(names.second)) continue;
     ReportPair pair;
     pair.photo0 = number.at(names.first);
     pair.photo1 = number.at(names.second);

@@ -32,8 +32,11 @@ Sampled sampled(const PreparedPhoto& p, const PhotoView& view, int64_t cells) {
   Tensor at = Tensor::empty({n, 2}, DType::f32);
   std::vector<bool> seen;
   for (int64_t k = 0; k < n; ++k) {
-    const Point q = apply(to_view, (double(k % s.columns) + 0.5) * w / double(s.columns) - 0.5,
-                          (double(k / s.columns) + 0.5) * h / double(s.rows) - 0.5);
+    const auto centre = [](int64_t cell, int64_t count, double extent) {
+      return std::clamp((double(cell) + 0.5) * extent / double(count) - 0.5, 0.0, extent - 1);
+    };
+    const Point q =
+        apply(to_view, centre(k % s.columns, s.columns, w), centre(k / s.columns, s.rows, h));
     seen.push_back(q[0] >= 0 && q[1] >= 0 && q[0] <= double(dense.dim(1) - 1) &&
                    q[1] <= double(dense.dim(0) - 1));
     for (size_t i = 0; i < 2; ++i)

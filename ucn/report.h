@@ -43,14 +43,15 @@ struct Report {
   std::vector<ReportPhoto> photos;
   std::vector<ReportPair> pairs;                           ///< at least one
   std::vector<std::pair<std::string, std::string>> about;  ///< settings, times, the command
+  std::vector<std::string> left_out;  ///< of a folder: why photos are missing, one line each
 };
 
 /// The upright photo, reduced to at most `longest` px.
 ReportPhoto report_photo(const std::string& name, const Image& upright, int64_t longest = 1200,
                          int quality = 85);
 
-/// Of a folder: each photo small, of each pair the best matches; without features. Throws
-/// ErrorId::io when a photo cannot be read any more.
+/// Of a folder: each photo small, of each pair the best matches; without features. Photos that
+/// cannot be read any more are left out, and their pairs.
 Report folder_report(const FolderResults& results, const std::string& photos);
 
 /// The page. Throws ErrorId::argument without a pair, or for matches whose flags are not as many.

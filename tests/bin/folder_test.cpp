@@ -135,6 +135,24 @@ TEST_CASE("parts give what the whole gives") {
   }
 }
 
+TEST_CASE("a folder's report goes where it is asked to, without photos that are gone") {
+  const Photos p;
+  const Finished r = p.match("--report out/all.html");
+  CAPTURE(r.err);
+  CHECK(r.code == 0);
+  CHECK(has(r.out, "out/all.html\n"));
+  CHECK(has(contents(p.folder / "out/all.html"), "below/0.png"));
+  std::filesystem::remove(p.folder / "photos/below/0.png");
+  const Finished merged = p.match("--merge --report less.html");
+  CHECK(merged.code == 0);
+  CHECK(has(merged.err, "match: left out of the report: "));
+  CHECK(has(merged.err, "below/0.png"));
+  CHECK(!has(contents(p.folder / "less.html"), "below/0.png"));
+  CHECK(p.match("--report photos/1.png").failed_in_one_line(2));
+  CHECK(p.match("--shard 1/2 --report x.html").failed_in_one_line(2));
+  CHECK(p.match("--report absent/x.html").failed_in_one_line(1));
+}
+
 TEST_CASE("pair lists, sequences, and pairs that are there already") {
   const Photos p;
   write_file_atomically(p.folder / "list.txt", std::string_view("1.png 2.png\n2.png 1.png\n"));

@@ -202,6 +202,11 @@ TEST_CASE("a folder's page has a table of pairs that sorts and opens") {
   const std::string about = b.value("document.getElementById('about').textContent");
   CHECK(about.find("match --folder photos --out out") != std::string::npos);
   b.until("data.photos.every(p => p.image.complete)");
+  // No features came along: a click says so and hides nothing.
+  b.click(number(b, "canvas.getBoundingClientRect().left + 200"),
+          number(b, "canvas.getBoundingClientRect().top + 200"));
+  CHECK(status(b).find("no features") != std::string::npos);
+  CHECK(b.value("asked").is_null());
   look(b, "folder");
   for (const std::string& c : b.complaints) FAIL_CHECK(c);
 }

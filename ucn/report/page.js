@@ -5,7 +5,7 @@ const data = JSON.parse(document.getElementById('data').textContent);
 const $ = id => document.getElementById(id);
 const canvas = $('canvas'), context = canvas.getContext('2d');
 const view = {x: 0.5, y: 0.5, zoom: 1};
-let pair = null, hovered = -1, asked = null, windows = [];
+let pair = null, hovered = -1, asked = null, windows = [], visible = [], colours = {};
 
 const bytes = text => Int8Array.from(atob(text), c => c.charCodeAt(0));
 for (const p of data.photos) {
@@ -22,17 +22,18 @@ const wanted = p => {
 
 const sure = m => m[pair.confident ? 5 : 4];
 const isInlier = k => pair.verified ? pair.matches[k][6] === 1 : true;
-function shown() {
-  const least = +$('least').value, list = [];
+const shown = () => visible;
+function refresh() {
+  const least = +$('least').value, wanted = {true: $('inliers').checked, false: $('outliers').checked};
+  visible = [];
   for (let k = 0; k < pair.matches.length; ++k)
-    if (sure(pair.matches[k]) >= least && $(isInlier(k) ? 'inliers' : 'outliers').checked) list.push(k);
-  return list;
+    if (sure(pair.matches[k]) >= least && wanted[isInlier(k)]) visible.push(k);
 }
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 // Hue from the angle about the middle, lightness from the height: neighbours look alike.
 function colourOf(k) {
-  const m = pair.matches[k], how = $('colour').value;
-  if (how === 'kind') return css(isInlier(k) ? '--in' : '--out');
+  const m = pair.matches[k], how = colours.how;
+  if (how === 'kind') return isInlier(k) ? colours.in : colours.out;
   if (how === 'sure') {  // cividis' ends, which all eyes tell apart
     const t = Math.min(1, Math.max(0, sure(m)));
     return `rgb(${20 + 235 * t}, ${50 + 180 * t}, ${110 - 50 * t})`;
@@ -89,6 +90,7 @@ function dot(x, y, radius, colour, square) {
 function draw() {
   if (!pair) return;
   layout();
+  colours = {how: $('colour').value, in: css('--in'), out: css('--out'), text: css('--text')};
   context.clearRect(0, 0, canvas.width, canvas.height);
   windows.forEach((b, i) => {
     const p = wanted(pair.photos[i]);
@@ -120,12 +122,12 @@ function draw() {
       context.beginPath(); context.moveTo(...a); context.lineTo(...b); context.stroke();
       context.globalAlpha = 1;
     }
-    if (ina && asked?.to !== 0) dot(...a, radius, colour, square);  // they would hide the heat
-    if (inb && asked?.to !== 1) dot(...b, radius, colour, square);
+    if (ina && !(asked && asked.to === 0)) dot(...a, radius, colour, square);  // they would hide the heat
+    if (inb && !(asked && asked.to === 1)) dot(...b, radius, colour, square);
   }
   if (hovered >= 0) {
     const m = pair.matches[hovered], a = toCanvas(0, m[0], m[1]), b = toCanvas(1, m[2], m[3]);
-    context.strokeStyle = css('--text');
+    context.strokeStyle = colours.text;
     context.lineWidth = 1.5;
     if (within(0, ...a) && within(1, ...b)) {
       context.beginPath(); context.moveTo(...a); context.lineTo(...b); context.stroke();
@@ -164,12 +166,14 @@ function gridOf(i) {
 }
 function ask(i, x, y) {
   const p = pair.photos[i], from = gridOf(i), to = gridOf(1 - i);
-  asked = {x, y, to: 1 - i, best: null, heat: null};
+  asked = null;
   if (!from || !to) return say('This page carries no features: hover a match to see where it goes.');
   const c = from.channels;
   const column = Math.min(from.columns - 1, Math.max(0, Math.floor((x + 0.5) / p.width * from.columns)));
   const row = Math.min(from.rows - 1, Math.max(0, Math.floor((y + 0.5) / p.height * from.rows)));
   const at = (row * from.columns + column) * c, query = from.values.subarray(at, at + c);
+  if (query.every(v => v === 0)) return say('Where nothing of the other photo was expected, features were not computed.');
+  asked = {x, y, to: 1 - i, best: null, heat: null};
   const n = to.rows * to.columns, cosine = new Float32Array(n);
   let best = 0;
   for (let k = 0; k < n; ++k) {
@@ -230,6 +234,7 @@ function step(by) {
 }
 function say(text) { $('status').textContent = text; }
 function count() {
+  refresh();
   const list = shown(), all = pair.matches.length;
   say(`${list.length} of ${all < pair.found ? 'the best ' : ''}${all} matches shown` +
       (pair.verified ? `; ${list.filter(isInlier).length} of these are inliers.` : '.'));
@@ -251,7 +256,7 @@ function moveBy(dx, dy) {
   if (view.zoom === 1) view.x = view.y = 0.5;
   draw();
 }
-const middle = () => [windows[0].left + windows[0].width / 2, windows[0].top + windows[0].height / 2];
+const middle = (i = 0) => [windows[i].left + windows[i].width / 2, windows[i].top + windows[i].height / 2];
 
 const pointers = new Map();
 let moved = 0;
@@ -288,6 +293,7 @@ const released = e => {
   if (i < 0) return;
   const [x, y] = toPhoto(i, e.offsetX, e.offsetY), p = pair.photos[i];
   if (x >= -0.5 && y >= -0.5 && x < p.width - 0.5 && y < p.height - 0.5) ask(i, x, y);
+  else asked = null;
   draw();
 };
 canvas.addEventListener('pointerup', released);
@@ -304,7 +310,7 @@ canvas.addEventListener('keydown', e => {
     ArrowUp: () => moveBy(0, -by), ArrowDown: () => moveBy(0, by),
     '+': () => zoomBy(1.3, ...middle()), '=': () => zoomBy(1.3, ...middle()), '-': () => zoomBy(1 / 1.3, ...middle()),
     0: reset, n: () => step(1), p: () => step(-1),
-    Enter: () => { ask(0, ...toPhoto(0, ...middle())); draw(); },
+    Enter: () => { const i = e.shiftKey ? 1 : 0; ask(i, ...toPhoto(i, ...middle(i))); draw(); },
     Escape: () => { asked = null; hovered = -1; count(); draw(); },
   };
   const action = keys[e.key.length === 1 ? e.key.toLowerCase() : e.key];
@@ -312,7 +318,7 @@ canvas.addEventListener('keydown', e => {
   e.preventDefault();
   action();
 });
-function reset() { Object.assign(view, {x: 0.5, y: 0.5, zoom: 1}); draw(); }
+function reset() { asked = null; Object.assign(view, {x: 0.5, y: 0.5, zoom: 1}); draw(); }
 $('in').onclick = () => zoomBy(1.5, ...middle());
 $('out').onclick = () => zoomBy(1 / 1.5, ...middle());
 $('reset').onclick = reset;
@@ -343,7 +349,11 @@ function open(index) {
       (pair.same < 0.5 ? ' – the photos probably show different things' : '') : '');
   $('least-what').textContent = pair.confident ? 'confidence' : 'score';
   $('outliers').closest('label').hidden = !pair.verified;
-  document.querySelectorAll('#pairs tbody tr').forEach(r => r.setAttribute('aria-selected', +r.dataset.index === index));
+  document.querySelectorAll('#pairs tbody tr').forEach(r => {
+    const here = +r.dataset.index === index;
+    r.toggleAttribute('aria-current', here);
+    r.tabIndex = here ? 0 : -1;  // one stop of the tab key; arrows move on
+  });
   count();
   draw();
 }
@@ -364,7 +374,6 @@ if (data.pairs.length > 1) {
     const values = {name0: data.photos[q.a].name, name1: data.photos[q.b].name, matches: q.found,
                     inliers: q.inliers, same: q.same};
     row.dataset.index = index;
-    row.tabIndex = 0;
     const picture = row.insertCell().appendChild(document.createElement('canvas'));
     picture.width = 224; picture.height = 84;
     for (const key of ['name0', 'name1', 'matches', 'inliers', 'same']) {
@@ -373,7 +382,13 @@ if (data.pairs.length > 1) {
       cell.textContent = typeof v !== 'number' ? v : v < 0 ? '–' : key === 'same' ? v.toFixed(2) : v;
     }
     row.onclick = () => open(index);
-    row.onkeydown = e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); open(index); } };
+    row.onkeydown = e => {
+      const next = {ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling}[e.key];
+      if (next) next.focus();
+      else if (e.key === 'Enter' || e.key === ' ') open(index);
+      else return;
+      e.preventDefault();
+    };
     new IntersectionObserver((seen, observer) => {
       if (!seen.some(s => s.isIntersecting)) return;
       observer.disconnect();
