@@ -71,8 +71,9 @@ void look(Browser& b, const std::string& name) {
 }  // namespace
 
 TEST_CASE("the page of two photos loads without an error, wide and narrow, light and dark") {
-  for (const auto& [width, height] : {std::pair{1400, 900}, {390, 844}})
+  for (const auto& window : {std::pair{1400, 900}, {390, 844}})
     for (const bool dark : {false, true}) {
+      const int width = window.first, height = window.second;
       CAPTURE(width);
       Browser b(pages().pair, width, height, dark);
       b.until("pair.photos.every(p => p.image.complete && p.image.naturalWidth > 0)");

@@ -247,7 +247,8 @@ TEST_CASE("loss = score trains the head alone, on weights with or without one") 
   for (int k = 0; k < 60; ++k) last = t.step().loss;
   CHECK(last < first);
   int changed = 0;
-  for (const auto& [name, tensor] : nn::export_state(t.network())) {
+  for (const auto& [its_name, tensor] : nn::export_state(t.network())) {
+    const std::string name = its_name;
     CAPTURE(name);
     const auto old = std::ranges::find(start, name, &nn::NamedTensor::name)->tensor;
     if (has(name, "score."))
