@@ -115,6 +115,25 @@ Tensor picture_of(const std::vector<Correspondence>& found, const std::vector<ui
   return draw_matches(image0, image1, matches, style);
 }
 
+/// Of matches, best first, those that lie apart in both photos, at most some thousand.
+std::vector<PointPair> spread(const std::vector<PointPair>& matches) {
+  const auto alone = [&](bool second) {
+    std::vector<double> places;
+    double extent = 0;
+    for (const PointPair& m : matches) {
+      places.insert(places.end(), {second ? m.x1 : m.x0, second ? m.y1 : m.y0});
+      extent = std::max({extent, places.back(), places[places.size() - 2]});
+    }
+    return apart(Tensor::from({int64_t(matches.size()), 2}, places), std::max(1.0, extent / 64));
+  };
+  std::vector<char> first(matches.size(), 0);
+  for (const int64_t k : alone(false)) first[size_t(k)] = 1;
+  std::vector<PointPair> some;
+  for (const int64_t k : alone(true))
+    if (first[size_t(k)]) some.push_back(matches[size_t(k)]);
+  return some;
+}
+
 /// The interactive page of two photos.
 std::string report_of(const Arguments& a, const PreparedPhoto& p0, const PreparedPhoto& p1,
                       const PhotoMatches& found, const MatchFile& file, const Stages& stage) {
@@ -251,7 +270,10 @@ int run(Arguments& a) {
         cameras[k] = {f, f, double(p.width - 1) / 2, double(p.height - 1) / 2};
       }
       file.geometry = estimate_geometry(geometry(a.verify), file.matches, ransac, cameras);
-      file.same_scene = same_scene(file.matches, file.geometry, ransac);
+      // Neighbouring pixels are no witnesses of their own.
+      const bool dense = a.matcher.options.correspond.mode == MatchMode::all_all;
+      file.same_scene = dense ? same_scene(spread(file.matches), {}, ransac)
+                              : same_scene(file.matches, file.geometry, ransac);
       return 0;
     });
 

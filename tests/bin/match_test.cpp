@@ -183,8 +183,9 @@ TEST_CASE("match exports what others read") {
 
 TEST_CASE("unrelated and blank photos give few matches, a low score and no error") {
   write_png(bench().folder / "blank.png", Tensor::full({60, 84, 1}, 90, DType::u8));
-  for (const char* photos : {"a.png blank.png", "blank.png blank.png"}) {
-    CAPTURE(photos);
+  for (const char* photos :
+       {"a.png blank.png", "blank.png blank.png", "a.png blank.png --mode all_all"}) {
+    CAPTURE(std::string(photos));
     const Finished r = bench().match(photos);
     CHECK(r.code == 0);
     CHECK(r.err == "");
