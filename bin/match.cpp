@@ -124,7 +124,7 @@ std::vector<PointPair> spread(const std::vector<PointPair>& matches) {
       places.insert(places.end(), {second ? m.x1 : m.x0, second ? m.y1 : m.y0});
       extent = std::max({extent, places.back(), places[places.size() - 2]});
     }
-    return apart(Tensor::from({int64_t(matches.size()), 2}, places), std::max(1.0, extent / 64));
+    return apart(Tensor::from({int64_t(matches.size()), 2}, places), std::max(4.0, extent / 64));
   };
   std::vector<char> first(matches.size(), 0);
   for (const int64_t k : alone(false)) first[size_t(k)] = 1;
