@@ -117,20 +117,22 @@ Tensor picture_of(const std::vector<Correspondence>& found, const std::vector<ui
 
 /// Of matches, best first, those that lie apart in both photos, at most some thousand.
 std::vector<PointPair> spread(const std::vector<PointPair>& matches) {
-  const auto alone = [&](bool second) {
-    std::vector<double> places;
+  Tensor places[2];
+  double radius[2];
+  for (size_t i = 0; i < 2; ++i) {
+    places[i] = Tensor::empty({int64_t(matches.size()), 2}, DType::f64);
+    double* at = places[i].data<double>();
     double extent = 0;
     for (const PointPair& m : matches) {
-      places.insert(places.end(), {second ? m.x1 : m.x0, second ? m.y1 : m.y0});
-      extent = std::max({extent, places.back(), places[places.size() - 2]});
+      *at++ = i == 0 ? m.x0 : m.x1;
+      *at++ = i == 0 ? m.y0 : m.y1;
+      extent = std::max({extent, at[-2], at[-1]});
     }
-    return apart(Tensor::from({int64_t(matches.size()), 2}, places), std::max(4.0, extent / 64));
-  };
-  std::vector<char> first(matches.size(), 0);
-  for (const int64_t k : alone(false)) first[size_t(k)] = 1;
+    radius[i] = std::max(4.0, extent / 64);
+  }
   std::vector<PointPair> some;
-  for (const int64_t k : alone(true))
-    if (first[size_t(k)]) some.push_back(matches[size_t(k)]);
+  for (const int64_t k : apart(places[0], places[1], radius[0], radius[1]))
+    some.push_back(matches[size_t(k)]);
   return some;
 }
 
@@ -181,9 +183,9 @@ std::vector<std::string> outputs(const Arguments& a) {
   files.push_back(a.out + "/matches.png");
   require(a.trace.empty() || a.trace != a.report, ErrorId::usage, "match",
           "--trace and --report are the same file");
+  if (!a.report.empty()) files.push_back(a.report);
   auto all = files;
   if (!a.trace.empty()) all.push_back(a.trace);
-  if (!a.report.empty()) files.push_back(a.report), all.push_back(a.report);
   for (const std::string& file : all)
     for (const std::string& input : {a.photo0, a.photo1, a.matcher.weights})
       require(input.empty() || !std::filesystem::equivalent(file, input, error), ErrorId::usage,

@@ -266,12 +266,10 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
   }
   sort(result.matches);
   if (o.mode == MatchMode::all && o.reciprocity) {
-    std::vector<char> alone(result.matches.size(), 0);
     std::vector<Correspondence> chosen;
-    for (const int64_t k : apart(points_tensor(ends(result.matches, false)), 1))
-      alone[size_t(k)] = 1;
-    for (const int64_t k : apart(points_tensor(ends(result.matches, true)), 1))
-      if (alone[size_t(k)]) chosen.push_back(result.matches[size_t(k)]);
+    for (const int64_t k : apart(points_tensor(ends(result.matches, false)),
+                                 points_tensor(ends(result.matches, true)), 1, 1))
+      chosen.push_back(result.matches[size_t(k)]);
     result.matches = std::move(chosen);
     stage("one per place", int64_t(result.matches.size()));
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <vector>
 
@@ -119,6 +120,14 @@ std::vector<int64_t> apart(const Tensor& points, double radius) {
     cells[{column, row}].push_back(k);
   }
   return chosen;
+}
+
+std::vector<int64_t> apart(const Tensor& points0, const Tensor& points1, double radius0,
+                           double radius1) {
+  std::vector<int64_t> both;
+  const auto first = apart(points0, radius0), second = apart(points1, radius1);
+  std::ranges::set_intersection(first, second, std::back_inserter(both));
+  return both;
 }
 
 Tensor detect_sift(const Tensor& gray, const KeypointOptions& o) {

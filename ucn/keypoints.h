@@ -31,6 +31,9 @@ Tensor detect_sift(const Tensor& gray, const KeypointOptions& options);
 
 /// Which points have no earlier one nearer than `radius` px, in their order. points: K x 2 f64.
 std::vector<int64_t> apart(const Tensor& points, double radius);
+/// Those of pairs of points of which that holds at both ends.
+std::vector<int64_t> apart(const Tensor& points0, const Tensor& points1, double radius0,
+                           double radius1);
 
 /// Corners by the smaller eigenvalue of the gradients' second moments over a 5 x 5 window (Shi and
 /// Tomasi, "Good features to track", CVPR 1994), strongest first, those without any contrast left

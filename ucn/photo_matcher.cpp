@@ -106,7 +106,7 @@ PhotoFeatures with_keypoints(const PhotoFeatures& whole, const Tensor& keypoints
   return f;
 }
 
-/// Keypoints that tiles have in common with the photo, and what is known of each.
+/// A keypoint of a tile, kept while the tile's dense features are not.
 struct Described {
   std::array<double, 2> place;  // px of the photo
   float score;

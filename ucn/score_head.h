@@ -11,9 +11,8 @@ namespace cairn::ucn {
 
 /// Two logits at every second pixel in x and y, that its match and that match's match are wrong (0)
 /// or right (1): 1x1, 3x3 and 1x1 convolutions of 8 channels, N x H x W x C -> N x h x w x 2, h and
-/// w half of H and W, rounded up. (As in M. Dusmanu
-/// et al.'s and J. Revaud et al.'s detectors, CVPR and NeurIPS 2019, but what counts as reliable is
-/// found by matching.)
+/// w half of H and W, rounded up. (As in the detectors of M. Dusmanu et al., CVPR 2019, and J.
+/// Revaud et al., NeurIPS 2019, but what counts as reliable is found by matching.)
 class ScoreHead : public nn::Module {
  public:
   static constexpr int64_t stride = 2;  // all pixels would cost a twentieth of the network's time
