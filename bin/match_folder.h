@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-#include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "bin/matcher_options.h"
@@ -38,30 +38,16 @@ inline void require_folder_of(const char* flag, const std::string& file) {
           flag, ": there is no folder '", folder.string(), "'");
 }
 
-/// One line on a terminal that is written over, with the time left; nothing elsewhere.
-class ProgressLine {
- public:
-  void operator()(int64_t done, int64_t all, const std::string& what) {
-    using Clock = std::chrono::steady_clock;
-    if (what != what_) {
-      what_ = what;
-      start_ = Clock::now();
-      first_ = done - 1;
-    }
-    if (!terminal_) return;
-    const double taken = std::chrono::duration<double>(Clock::now() - start_).count();
-    const double left = taken * double(all - done) / double(std::max<int64_t>(1, done - first_));
-    std::fprintf(stderr, "\r%s %lld of %lld, %.0f:%02.0f left   %s", what.c_str(), (long long)done,
-                 (long long)all, std::floor(left / 60), std::fmod(left, 60.0),
-                 done == all ? "\n" : "");
-  }
-
- private:
-  bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-  std::string what_;
-  std::chrono::steady_clock::time_point start_;
-  int64_t first_ = 0;
-};
+/// One line on a terminal that is written over; nothing elsewhere.
+inline void show(const ucn::FolderDone& d) {
+  static const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  if (!terminal) return;
+  const auto left = (long long)std::ceil(d.seconds_left);
+  std::fprintf(stderr, "\r\033[Kphotos %lld of %lld, pairs %lld of %lld, %lld:%02lld left%s",
+               (long long)d.photos, (long long)d.all_photos, (long long)d.pairs,
+               (long long)d.all_pairs, left / 60, left % 60,
+               d.photos == d.all_photos && d.pairs == d.all_pairs ? "\n" : "");
+}
 
 inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& out,
                       std::vector<std::string> exports, const std::string& verify, double threshold,
@@ -115,9 +101,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     uint64_t hash = 14695981039346656037u;
     for (const uint8_t byte : read_file(m.weights_file())) hash = (hash ^ byte) * 1099511628211u;
     o.weights_id = std::to_string(hash);
-    ProgressLine line;
-    const auto broken = match_folder(
-        matcher, pairs, o, [&](int64_t d, int64_t n, const std::string& w) { line(d, n, w); });
+    const auto broken = match_folder(matcher, pairs, o, show);
     for (const BrokenPhoto& b : broken)
       std::fprintf(stderr, "match: left out: %s\n", one_line(b.message).c_str());
     std::printf("on %s\n", describe(device, m.precision).c_str());

@@ -54,12 +54,20 @@ struct FolderResults {
   std::vector<std::string> unfinished;  ///< parts, "3 of 8", that are not there or not done
 };
 
-/// Matches what is not matched yet. `progress(done, all, what)` is called now and then. Photos that
-/// cannot be read are returned and their pairs left out. Throws ErrorId::usage when the folder's
-/// results were made with other settings, and as the parts it is made of.
-std::vector<BrokenPhoto> match_folder(
-    PhotoMatcher& matcher, const std::vector<NamePair>& pairs, const FolderOptions& options,
-    const std::function<void(int64_t, int64_t, const std::string&)>& progress);
+/// How far a run is; pairs of photos that cannot be read are not among all_pairs.
+struct FolderDone {
+  int64_t photos = 0, all_photos = 0;  ///< whose features were not in the cache
+  int64_t pairs = 0, all_pairs = 0;
+  double seconds_left = 0;
+};
+/// Called now and then, by several threads but never by two at once.
+using FolderProgress = std::function<void(const FolderDone&)>;
+
+/// Matches what is not matched yet. Photos that cannot be read are returned and their pairs left
+/// out. Throws ErrorId::usage when the folder's results were made with other settings, and as the
+/// parts it is made of.
+std::vector<BrokenPhoto> match_folder(PhotoMatcher& matcher, const std::vector<NamePair>& pairs,
+                                      const FolderOptions& options, const FolderProgress& progress);
 
 /// Of all parts in the folder. Throws ErrorId::io when there are none.
 FolderResults read_results(const std::string& folder);

@@ -1,0 +1,57 @@
+// What a folder's run keeps on disk: features of photos, and what its pairs came to.
+#pragma once
+
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "data/sqlite.h"
+#include "ucn/folder_matcher.h"
+
+namespace cairn::ucn {
+
+/// One photo's features, in the pixels of its file.
+struct StoredFeatures {
+  Tensor keypoints;  ///< K x 2 f64, stored px
+  int64_t width = 0, height = 0;
+  std::vector<PhotoView> views;  ///< with descriptors alone, on the CPU
+  int64_t nbytes() const;
+};
+StoredFeatures to_stored(const PreparedPhoto& photo);
+
+/// A file per photo, good while the photo and the settings are what they were.
+class FeatureCache {
+ public:
+  /// `photos`: the folder that names are relative to; `folder`: of the cache.
+  FeatureCache(std::filesystem::path photos, std::filesystem::path folder, std::string settings)
+      : photos_(std::move(photos)), folder_(std::move(folder)), settings_(std::move(settings)) {}
+  std::string path(const std::string& name) const;
+  /// False also when the file is damaged: it is then made anew.
+  bool has(const std::string& name) const;
+  void write(const std::string& name, const StoredFeatures& features) const;
+  /// Throws ErrorId::io, ErrorId::format.
+  static StoredFeatures read(const std::string& path);
+
+ private:
+  std::filesystem::path photos_, folder_;
+  std::string settings_;
+};
+
+/// A part's results, open for writing; read_results() reads them.
+class ResultStore {
+ public:
+  /// Throws ErrorId::usage for results of other settings, ErrorId::io when the file is another's.
+  ResultStore(const std::string& path, const std::string& settings);
+  std::set<NamePair> done();
+  void add(const std::string& name, const StoredFeatures& features);
+  void add(const NamePair& names, const FolderResults::Pair& pair);
+  /// All that this part can do is done.
+  void finish();
+  Database& database() { return database_; }
+
+ private:
+  Database database_;
+};
+
+}  // namespace cairn::ucn
