@@ -51,7 +51,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--json", a.json, "write all numbers")->type_name("FILE");
   app.add_option("--write-matches", a.write_matches, "write the matches as METHOD/NAME_matches.npz")
       ->type_name("DIR");
-  a.matcher.add_options(app);
+  a.matcher.add_options(app, "Geometry");
 }
 
 /// A pair's photos, upright, with the way back to the stored pixels.

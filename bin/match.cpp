@@ -6,10 +6,9 @@
 #include "bin/match_folder.h"
 #include "bin/matcher_options.h"
 #include "tensor/file.h"
-#include "ucn/match_files.h"
+#include "ucn/match_photos.h"
 #include "ucn/picture.h"
 #include "ucn/report.h"
-#include "ucn/same_scene.h"
 
 using namespace cairn;
 using namespace cairn::ucn;
@@ -17,11 +16,9 @@ using namespace cairn::ucn;
 namespace {
 
 struct Arguments {
-  std::string photo0, photo1, out = ".", trace, draw = "points", verify = "fundamental", report;
+  std::string photo0, photo1, out = ".", trace, draw = "points", report;
   std::string command;  // as it was given
   std::vector<std::string> exports;
-  std::vector<double> focal;
-  double threshold = 3;
   bool explain = false;
   MatcherFlags matcher;
   FolderFlags folder;
@@ -49,15 +46,6 @@ void add_options(CLI::App& app, Arguments& a) {
       ->type_name("FILE");
   app.add_option("--draw", a.draw, "points or lines")->check(IsMember({"points", "lines"}));
 
-  app.option_defaults()->group("Geometry");
-  app.add_option("--verify", a.verify, "by RANSAC: none, homography, fundamental or essential")
-      ->check(IsMember({"none", "homography", "fundamental", "essential"}));
-  app.add_option("--threshold", a.threshold, "px of the files: how far an inlier may be")
-      ->check(positive());
-  app.add_option("--focal", a.focal, "px, of one or both (essential); default: 1.2 x longer side")
-      ->delimiter(',')
-      ->expected(1, 2)
-      ->check(positive());
   a.folder.add_options(app);
   a.matcher.add_options(app);
   app.add_flag("--explain", a.explain, "print how the network ran, operation by operation")
@@ -70,14 +58,12 @@ void add_options(CLI::App& app, Arguments& a) {
 /// Runs one stage and notes how long it took.
 class Stages {
  public:
-  template <class F>
-  auto operator()(const char* name, F&& f) {
+  void operator()(const char* name, const std::function<void()>& work) {
     const auto start = std::chrono::steady_clock::now();
-    auto result = f();
+    work();
     const auto end = std::chrono::steady_clock::now();
     lines_ += line(name, end - start);
     trace.add(name, 0, start, end);
-    return result;
   }
   const std::string& lines() const { return lines_; }
   Trace trace;
@@ -115,27 +101,6 @@ Tensor picture_of(const std::vector<Correspondence>& found, const std::vector<ui
   return draw_matches(image0, image1, matches, style);
 }
 
-/// Of matches, best first, those that lie apart in both photos, at most some thousand.
-std::vector<PointPair> spread(const std::vector<PointPair>& matches) {
-  Tensor places[2];
-  double radius[2];
-  for (size_t i = 0; i < 2; ++i) {
-    places[i] = Tensor::empty({int64_t(matches.size()), 2}, DType::f64);
-    double* at = places[i].data<double>();
-    double extent = 0;
-    for (const PointPair& m : matches) {
-      *at++ = i == 0 ? m.x0 : m.x1;
-      *at++ = i == 0 ? m.y0 : m.y1;
-      extent = std::max({extent, at[-2], at[-1]});
-    }
-    radius[i] = std::max(4.0, extent / 64);
-  }
-  std::vector<PointPair> some;
-  for (const int64_t k : apart(places[0], places[1], radius[0], radius[1]))
-    some.push_back(matches[size_t(k)]);
-  return some;
-}
-
 /// The interactive page of two photos.
 std::string report_of(const Arguments& a, const PreparedPhoto& p0, const PreparedPhoto& p1,
                       const PhotoMatches& found, const MatchFile& file, const Stages& stage) {
@@ -155,7 +120,7 @@ std::string report_of(const Arguments& a, const PreparedPhoto& p0, const Prepare
   if (pair.matches.size() > most)
     pair.matches.erase(pair.matches.begin() + most, pair.matches.end());
   if (pair.inlier.size() > most) pair.inlier.resize(most);
-  pair.geometry = a.verify;
+  pair.geometry = a.matcher.verify;
   pair.same_scene = file.same_scene;
   pair.grids = feature_grids(p0, *found.view0, p1, *found.view1);
   report.about = {{"command", a.command},
@@ -200,8 +165,7 @@ int run(Arguments& a) {
             "--folder matches the photos of a folder, and '", a.photo0, "' is one too many");
     require(!a.explain && a.trace.empty(), ErrorId::usage, "match",
             "--explain and --trace are for two photos");
-    return run_folder(a.folder, a.matcher, a.out, a.exports, a.verify, a.threshold, a.focal,
-                      a.report, a.command);
+    return run_folder(a.folder, a.matcher, a.out, a.exports, a.report, a.command);
   }
   require(!a.photo1.empty(), ErrorId::usage, "match",
           "two photos are needed, or --folder (match --help shows the options)");
@@ -215,73 +179,29 @@ int run(Arguments& a) {
           "--explain tells of the CPU's plan; a GPU has none. Hint: --device cpu");
 
   Stages stage;
-  const Weights weights = stage("weights", [&] { return a.matcher.load(device); });
+  Weights weights;
+  stage("weights", [&] { weights = a.matcher.load(device); });
   PhotoMatcher matcher(*weights.network, a.matcher.options);
   FeatureExtractor& extract = matcher.extractor();
   extract.record_events(!a.trace.empty());
-  Photo photo0 = stage("reading A", [&] { return matcher.read(a.photo0); });
-  Photo photo1 = stage("reading B", [&] { return matcher.read(a.photo1); });
+  Photo photo0, photo1;
+  stage("reading A", [&] { photo0 = matcher.read(a.photo0); });
+  stage("reading B", [&] { photo1 = matcher.read(a.photo1); });
   const auto files = outputs(a);
 
-  std::optional<Alignment> look;
-  if (matcher.looks_twice())
-    look = stage("first look", [&] { return matcher.first_look(photo0, photo1); });
-  const auto prepared = [&](const char* name, Photo& photo, size_t index) {
-    auto result = stage(name, [&] { return matcher.prepare(std::move(photo), look, index); });
-    if (extract.plan()) stage.trace.add(*extract.plan());
-    return result;
+  const auto run_stage = [&](const char* name, const std::function<void()>& work) {
+    stage(name, work);
+    if (std::string_view(name).starts_with("features") && extract.plan())
+      stage.trace.add(*extract.plan());
   };
-  const PreparedPhoto p0 = prepared("features of A", photo0, 0);
-  const PreparedPhoto p1 = prepared("features of B", photo1, 1);
-  const PhotoMatches result = stage("matching", [&] { return matcher.match(p0, p1); });
-
-  MatchFile file = as_file(result);
-  const auto about = [](const std::string& path, const Photo& p) {
-    return MatchFile::Photo{path, p.original.stored_width, p.original.stored_height, {}};
-  };
-  file.photo0 = about(a.photo0, p0.photo);
-  file.photo1 = about(a.photo1, p1.photo);
-  if (a.matcher.options.correspond.mode == MatchMode::keypoints) {
-    const auto stored = [](const Photo& photo, const Tensor& keypoints) {
-      std::vector<Point> points;
-      for (int64_t k = 0; k < keypoints.dim(0); ++k) {
-        const double* p = keypoints.data<double>() + 2 * k;
-        points.push_back(photo.to_stored(p[0], p[1]));
-      }
-      return points;
-    };
-    file.photo0.keypoints = stored(p0.photo, p0.keypoints);
-    file.photo1.keypoints = stored(p1.photo, p1.keypoints);
-    for (size_t k = 0; k < file.matches.size(); ++k) {  // the matched ones may have been moved
-      const Correspondence& m = result.found.matches[k];
-      const PointPair& ends = file.matches[k];
-      file.photo0.keypoints[size_t(m.keypoint0)] = {ends.x0, ends.y0};
-      file.photo1.keypoints[size_t(m.keypoint1)] = {ends.x1, ends.y1};
-      file.numbers.push_back({m.keypoint0, m.keypoint1});
-    }
-  }
-  if (a.verify != "none")
-    stage("geometry", [&] {
-      const RansacOptions ransac{
-          .threshold = a.threshold, .seed = a.matcher.options.correspond.seed, .best_first = true};
-      std::array<Intrinsics, 2> cameras;
-      for (size_t k = 0; k < 2; ++k) {
-        const MatchFile::Photo& p = k == 0 ? file.photo0 : file.photo1;
-        const double f = a.focal.empty() ? 1.2 * double(std::max(p.width, p.height))
-                                         : a.focal[std::min(k, a.focal.size() - 1)];
-        cameras[k] = {f, f, double(p.width - 1) / 2, double(p.height - 1) / 2};
-      }
-      file.geometry = estimate_geometry(geometry(a.verify), file.matches, ransac, cameras);
-      // Neighbouring pixels are no witnesses of their own.
-      const bool dense = a.matcher.options.correspond.mode == MatchMode::all_all;
-      file.same_scene = dense ? same_scene(spread(file.matches), {}, ransac)
-                              : same_scene(file.matches, file.geometry, ransac);
-      return 0;
-    });
+  MatchedPhotos matched =
+      match_photos(matcher, a.matcher, std::move(photo0), std::move(photo1), run_stage);
+  const auto& [look, p0, p1, result, file] = matched;
+  matched.file.photo0.path = a.photo0;
+  matched.file.photo1.path = a.photo1;
 
   std::string page;
-  if (!a.report.empty())
-    page = stage("report", [&] { return report_of(a, p0, p1, result, file, stage); });
+  if (!a.report.empty()) stage("report", [&] { page = report_of(a, p0, p1, result, file, stage); });
   stage("writing", [&] {
     const Tensor picture = picture_of(result.found.matches, file.geometry.inlier, p0.photo,
                                       p1.photo, match_style(a.draw));
@@ -293,7 +213,6 @@ int run(Arguments& a) {
       else
         write_matches(path, file);
     }
-    return 0;
   });
   if (!a.trace.empty()) stage.trace.write(a.trace);
 
@@ -325,13 +244,13 @@ int run(Arguments& a) {
   if (const auto& c = a.matcher.options.correspond; c.coarse > 0 && c.measure_exact)
     std::printf("found coarse to fine     %.1f %% as by the exact search, in a sample\n",
                 100 * result.found.exact);
-  if (a.verify != "none") {
+  if (a.matcher.verify != "none") {
     const TwoView& g = file.geometry;
     if (g.inliers > 0)
-      std::printf("%-24s %lld inliers within %g px\n", a.verify.c_str(), (long long)g.inliers,
-                  a.threshold);
+      std::printf("%-24s %lld inliers within %g px\n", a.matcher.verify.c_str(),
+                  (long long)g.inliers, a.matcher.threshold);
     else
-      std::printf("%-24s none fits\n", a.verify.c_str());
+      std::printf("%-24s none fits\n", a.matcher.verify.c_str());
     std::printf("same scene               %.2f%s\n", file.same_scene,
                 file.same_scene < 0.5 ? ": the photos probably show different things" : "");
   }

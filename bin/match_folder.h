@@ -50,8 +50,7 @@ inline void show(const ucn::FolderDone& d) {
 }
 
 inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& out,
-                      std::vector<std::string> exports, const std::string& verify, double threshold,
-                      const std::vector<double>& focal, const std::string& page,
+                      std::vector<std::string> exports, const std::string& page,
                       const std::string& command) {
   using namespace ucn;
   int64_t part = 0, parts = 0;
@@ -94,9 +93,9 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     o.results = out;
     o.part = part;
     o.parts = parts;
-    o.verify = geometry(verify);
-    o.ransac = {.threshold = threshold, .seed = m.options.correspond.seed, .best_first = true};
-    o.focal = focal;
+    o.verify = geometry(m.verify);
+    o.ransac = {.threshold = m.threshold, .seed = m.options.correspond.seed, .best_first = true};
+    o.focal = m.focal;
     // FNV-1a of the file's bytes.
     uint64_t hash = 14695981039346656037u;
     for (const uint8_t byte : read_file(m.weights_file())) hash = (hash ^ byte) * 1099511628211u;
@@ -126,9 +125,9 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
   std::printf("matched                  %zu pairs of %zu photos, %lld matches a pair\n",
               results.pairs.size(), results.photos.size(),
               (long long)(matches / std::max<int64_t>(1, int64_t(results.pairs.size()))));
-  if (verify != "none") std::printf("same scene               %lld pairs\n", (long long)same);
+  if (m.verify != "none") std::printf("same scene               %lld pairs\n", (long long)same);
   for (const std::string& e : exports)
-    for (const std::string& file : export_results(results, e, out, {focal, f.single_camera}))
+    for (const std::string& file : export_results(results, e, out, {m.focal, f.single_camera}))
       std::printf("%s\n", file.c_str());
   if (!page.empty()) {
     Report report = folder_report(results, f.photos);

@@ -1,0 +1,91 @@
+#include "ucn/match_photos.h"
+
+#include <algorithm>
+
+#include "ucn/same_scene.h"
+
+namespace cairn::ucn {
+namespace {
+
+/// Of matches, best first, those that lie apart in both photos, at most some thousand.
+std::vector<PointPair> spread(const std::vector<PointPair>& matches) {
+  Tensor places[2];
+  double radius[2];
+  for (size_t i = 0; i < 2; ++i) {
+    places[i] = Tensor::empty({int64_t(matches.size()), 2}, DType::f64);
+    double* at = places[i].data<double>();
+    double extent = 0;
+    for (const PointPair& m : matches) {
+      *at++ = i == 0 ? m.x0 : m.x1;
+      *at++ = i == 0 ? m.y0 : m.y1;
+      extent = std::max({extent, at[-2], at[-1]});
+    }
+    radius[i] = std::max(4.0, extent / 64);
+  }
+  std::vector<PointPair> some;
+  for (const int64_t k : apart(places[0], places[1], radius[0], radius[1]))
+    some.push_back(matches[size_t(k)]);
+  return some;
+}
+
+/// The keypoints in stored px; the matched ones may have been moved.
+void number_keypoints(MatchedPhotos& m) {
+  const auto stored = [](const PreparedPhoto& p) {
+    std::vector<Point> points;
+    for (int64_t k = 0; k < p.keypoints.dim(0); ++k) {
+      const double* at = p.keypoints.data<double>() + 2 * k;
+      points.push_back(p.photo.to_stored(at[0], at[1]));
+    }
+    return points;
+  };
+  m.file.photo0.keypoints = stored(m.photo0);
+  m.file.photo1.keypoints = stored(m.photo1);
+  for (size_t k = 0; k < m.file.matches.size(); ++k) {
+    const Correspondence& match = m.found.found.matches[k];
+    const PointPair& ends = m.file.matches[k];
+    m.file.photo0.keypoints[size_t(match.keypoint0)] = {ends.x0, ends.y0};
+    m.file.photo1.keypoints[size_t(match.keypoint1)] = {ends.x1, ends.y1};
+    m.file.numbers.push_back({match.keypoint0, match.keypoint1});
+  }
+}
+
+void verify(MatchFile& file, const MatcherSettings& s) {
+  const RansacOptions ransac{
+      .threshold = s.threshold, .seed = s.options.correspond.seed, .best_first = true};
+  std::array<Intrinsics, 2> cameras;
+  for (size_t k = 0; k < 2; ++k) {
+    const MatchFile::Photo& p = k == 0 ? file.photo0 : file.photo1;
+    const double f = s.focal.empty() ? 1.2 * double(std::max(p.width, p.height))
+                                     : s.focal[std::min(k, s.focal.size() - 1)];
+    cameras[k] = {f, f, double(p.width - 1) / 2, double(p.height - 1) / 2};
+  }
+  file.geometry = estimate_geometry(geometry(s.verify), file.matches, ransac, cameras);
+  // Neighbouring pixels are no witnesses of their own.
+  const bool dense = s.options.correspond.mode == MatchMode::all_all;
+  file.same_scene = dense ? same_scene(spread(file.matches), {}, ransac)
+                          : same_scene(file.matches, file.geometry, ransac);
+}
+
+}  // namespace
+
+MatchedPhotos match_photos(PhotoMatcher& matcher, const MatcherSettings& settings, Photo photo0,
+                           Photo photo1, const Stage& stage) {
+  MatchedPhotos m;
+  if (matcher.looks_twice())
+    stage("first look", [&] { m.look = matcher.first_look(photo0, photo1); });
+  stage("features of A", [&] { m.photo0 = matcher.prepare(std::move(photo0), m.look, 0); });
+  stage("features of B", [&] { m.photo1 = matcher.prepare(std::move(photo1), m.look, 1); });
+  stage("matching", [&] { m.found = matcher.match(m.photo0, m.photo1); });
+  m.file = as_file(m.found);
+  const auto size = [](const Photo& p, MatchFile::Photo& to) {
+    to.width = p.original.stored_width;
+    to.height = p.original.stored_height;
+  };
+  size(m.photo0.photo, m.file.photo0);
+  size(m.photo1.photo, m.file.photo1);
+  if (settings.options.correspond.mode == MatchMode::keypoints) number_keypoints(m);
+  if (settings.verify != "none") stage("geometry", [&] { verify(m.file, settings); });
+  return m;
+}
+
+}  // namespace cairn::ucn
