@@ -16,7 +16,8 @@ cuda = $(if $(CUDA),$(if $(filter 0 no off OFF,$(CUDA)),OFF,ON),AUTO)
 release = $(call build,build,$(1),-DCAIRN_BIN_DIR="$(CURDIR)/bin" -DCAIRN_CUDA=$(cuda))
 ctest = ctest --output-on-failure --no-tests=error --timeout 900 $(jobs) --test-dir
 
-.PHONY: all deps demo test test-all everything train-release bench eval bench-peers test-browser test-gpu bench-gpu gpu-check asan ubsan tsan \
+.PHONY: all deps demo test test-all everything train-release bench eval bench-peers test-browser test-install \
+  test-gpu bench-gpu gpu-check asan ubsan tsan \
   golden mutate clang fuzz doctor format format-check install clean help
 
 all: deps  ## build the libraries and the programs (bin/match, bin/train, ...)
@@ -81,6 +82,13 @@ test-browser: deps  ## look at the interactive report in headless Chromium
 	@$(call release,test_browser)
 	@$(ctest) build --tests-regex '^browser/'
 
+test-install: deps  ## install into a folder; build and run C, C++ and Python programs against that
+	@for p in python3 /usr/bin/python3; do $$p -c "import numpy" 2>/dev/null && exit; done; \
+	  .ci/deps python3-numpy
+	@.ci/deps pkg-config
+	@$(call release,programs)
+	@$(ctest) build --tests-regex '^house/install_all'
+
 bench-gpu: all  ## measure on the GPU, beside PyTorch where that is installed
 	@.ci/gpu bench $(ARGS)
 
@@ -130,9 +138,10 @@ format-check:  ## fail when clang-format would change a source
 	@.ci/deps clang-format
 	@$(sources) | xargs clang-format --dry-run -Werror
 
-install: all  ## install libraries, headers and the CMake package under PREFIX (/usr/local)
+install: all  ## install libraries, headers, weights and packages under PREFIX (/usr/local)
 	@cmake --install build --prefix $(abspath $(PREFIX)) >/dev/null
-	@echo "Installed under $(abspath $(PREFIX)): find_package(cairn) gives cairn::nn and cairn::ucn."
+	@[ "$$(id -u)" != 0 ] || ! command -v ldconfig >/dev/null || ldconfig  # so that libcairn.so is found
+	@echo "Installed under $(abspath $(PREFIX)): pkg-config and find_package know it as cairn."
 
 clean:  ## remove everything built
 	@rm -rf build $(basename $(wildcard bin/*.cpp))

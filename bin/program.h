@@ -93,12 +93,7 @@ struct Machine {
     app.add_option("--device", device, "auto (a GPU if one works), cpu, cuda or cuda:N")
         ->check(CLI::Validator(
             [](std::string& text) {
-              const bool numbered = text.starts_with("cuda:") && text.size() > 5 &&
-                                    text.size() < 9 &&
-                                    text.find_first_not_of("0123456789", 5) == std::string::npos;
-              return numbered || text == "auto" || text == "cpu" || text == "cuda"
-                         ? ""
-                         : "must be auto, cpu, cuda or cuda:N, not " + text;
+              return is_device_name(text) ? "" : "must be auto, cpu, cuda or cuda:N, not " + text;
             },
             ""))
         ->group(group);
@@ -106,14 +101,9 @@ struct Machine {
         ->check(number("a number from 0 to 1024", [](double v) { return v >= 0 && v <= 1024; }))
         ->group(group);
   }
-  /// The device to use. Throws ErrorId::device, saying why, when a GPU is asked for that cannot be
-  /// used: nothing is silently computed on the CPU instead.
   Device use() const {
     if (threads > 0) set_num_threads(threads);
-    if (device == "cpu") return Device::cpu;
-    if (device == "auto") return cuda::unavailable().empty() ? Device::cuda : Device::cpu;
-    cuda::select_device(device == "cuda" ? 0 : std::atoi(device.c_str() + 5));
-    return Device::cuda;
+    return use_device(device);
   }
 };
 

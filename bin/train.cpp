@@ -1,7 +1,6 @@
 // train: from photos, or reconstructions, to the weights of a feature network.
 #include <csignal>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <set>
 
@@ -13,9 +12,6 @@
 #include "ucn/memory_limit.h"
 #include "ucn/reference_checkpoint.h"
 #include "ucn/run_folder.h"
-#include "ucn/run_log.h"
-#include "ucn/trainer.h"
-#include "ucn/training_data.h"
 
 using namespace cairn;
 using namespace cairn::ucn;
@@ -256,7 +252,6 @@ int train(Arguments& a) {
     trainer.begin_with(a.initial.tensors.empty() ? read_weights(o.init) : a.initial, o.init);
   write_file_atomically(a.out + "/config.json", to_json(o), "train");
   if (!a.checkpoint.empty()) trainer.save(a.out);  // from now on it is a run of ours
-  RunLog log(a.out, trainer.iteration());
   std::printf("%s, %lld parameters, %lld outputs; %s; on %s.\n", o.model.model.c_str(),
               static_cast<long long>(trainer.network().parameter_count()),
               static_cast<long long>(o.model.outputs), source.description().c_str(),
@@ -269,55 +264,26 @@ int train(Arguments& a) {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   if (std::signal(SIGHUP, on_signal) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup
-  // Watched, never trained on: the same few pairs for the whole run.
-  const auto some = [&](const PairSource& from, int64_t count) {
-    std::vector<Pair> pairs;
-    for (uint64_t k = 0; k < uint64_t(count); ++k) {
-      Random random(o.seed, ~k);
-      pairs.push_back(from.get(random.below(from.size()), random));
-    }
-    return pairs;
-  };
-  const std::vector<Pair> watched = some(data.held_out ? *data.held_out : source, 2);
-  const std::vector<Pair> validated =
-      data.held_out ? some(*data.held_out, o.val_max_iter) : std::vector<Pair>();
-  const auto validate = [&] {
-    if (!validated.empty()) {
-      const HitRatios h = trainer.evaluate(validated);
-      log.write(trainer.iteration(), {{"time", now()},
-                                      {"val_hit_ratio", h.hit},
-                                      {"val_reciprocity_ratio", h.reciprocity},
-                                      {"val_reciprocity_hit_ratio", h.reciprocity_hit}});
-      std::printf("%8lld  held out: hit %.3f, reciprocity %.3f, both %.3f%s\n",
-                  static_cast<long long>(trainer.iteration()), h.hit, h.reciprocity,
-                  h.reciprocity_hit, h.hit > trainer.best_hit_ratio() ? "  (the best so far)" : "");
-      trainer.keep_best(a.out, h);
-    }
-    log.draw();
-  };
-  // What is written as the run goes; without it, the run can go on.
-  const auto kept = [&](const std::function<void()>& write) {
-    try {
-      write();
-    } catch (const Error& e) {
-      if (e.id() != ErrorId::io || a.on_disk_full == "stop") throw;
-      std::fprintf(stderr, "train: step %lld: %s; the run goes on\n",
-                   static_cast<long long>(trainer.iteration()), one_line(e.what()).c_str());
-    }
-  };
   Progress progress(o);
-  while (!trainer.done() && !interrupted) {
-    const StepReport r = trainer.step();
+  TrainingEvents events;
+  events.step = [&](const StepReport& r) {
     progress.add(r);
-    progress.show(false);
     name_broken();
-    if (r.iteration % o.log_every == 0 || trainer.done())
-      kept([&] { progress.flush(log, trainer.evaluate(watched)); });
-    if (r.iteration % o.val_every == 0 || trainer.done()) kept(validate);
-    if (r.iteration % o.checkpoint_every == 0 && !trainer.done())
-      kept([&] { trainer.save(a.out); });
-  }
-  trainer.save(a.out);
+  };
+  events.line = [&](const StepReport& m, const Evaluation& hits) { progress.line(m, hits); };
+  events.validated = [&](const HitRatios& h, bool best) {
+    std::printf("%8lld  held out: hit %.3f, reciprocity %.3f, both %.3f%s\n",
+                static_cast<long long>(trainer.iteration()), h.hit, h.reciprocity,
+                h.reciprocity_hit, best ? "  (the best so far)" : "");
+  };
+  events.not_written = [&](const Error& e) {
+    if (a.on_disk_full == "stop") return false;
+    std::fprintf(stderr, "train: step %lld: %s; the run goes on\n",
+                 static_cast<long long>(trainer.iteration()), one_line(e.what()).c_str());
+    return true;
+  };
+  events.stop = [] { return interrupted != 0; };
+  run_training(o, trainer, data, a.out, events);
   if (interrupted)
     std::printf("\nInterrupted after step %lld; everything is saved. --resume continues.\n",
                 static_cast<long long>(trainer.iteration()));

@@ -3,15 +3,12 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <set>
 #include <string>
-#include <utility>
 
-#include "ucn/run_log.h"
-#include "ucn/trainer.h"
+#include "ucn/training_run.h"
 
 namespace cairn::ucn {
 
@@ -24,52 +21,27 @@ inline std::string duration(double seconds) {
   return text;
 }
 
-/// Seconds since 1970.
-inline double now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 /// Means since the last line, and how they are shown.
 class Progress {
  public:
   explicit Progress(const TrainOptions& o) : o_(o) {}
 
   void add(const StepReport& r) {
-    ++count_;
-    sum_.loss += r.loss;
-    sum_.positive += r.positive;
-    sum_.negative += r.negative;
-    sum_.grad_norm += r.grad_norm;
-    sum_.data_seconds += r.data_seconds;
-    sum_.step_seconds += r.step_seconds;
-    sum_.positives += r.positives;
-    last_ = r;
+    means_.add(r);
+    seconds_ += r.step_seconds;
+    show(false);
   }
-  /// Writes a log line and starts anew.
-  void flush(RunLog& log, const Evaluation& hits) {
+  /// What is shown at each line of the log.
+  void line(const StepReport& m, const Evaluation& hits) {
     hits_ = hits;
     show(true);
-    const StepReport sum = std::exchange(sum_, {});
-    const double n = double(std::exchange(count_, 0));
-    (lines_++ ? now_ : first_) = {sum.loss / n, hits.hit};
-    seconds_ += sum.step_seconds;
+    (lines_++ ? now_ : first_) = {m.loss, hits.hit};
     warn(hits.alike > 0.97, "all features are alike",
          "a longer --mining-warmup, --loss infonce or a smaller --lr helps");
-    warn(sum.positives == 0, "no pair has a correspondence", "try a larger --crop");
-    warn(sum.grad_norm == 0, "nothing is learnt: every gradient is 0",
+    warn(m.positives == 0, "no pair has a correspondence", "try a larger --crop");
+    warn(m.grad_norm == 0, "nothing is learnt: every gradient is 0",
          "are --pos-thresh and --neg-thresh reached already?");
-    log.write(last_.iteration, {{"time", now()},
-                                {"loss", sum.loss / n},
-                                {"positive", sum.positive / n},
-                                {"negative", sum.negative / n},
-                                {"lr", last_.lr},
-                                {"grad_norm", sum.grad_norm / n},
-                                {"hit_ratio", hits.hit},
-                                {"reciprocity_ratio", hits.reciprocity},
-                                {"reciprocity_hit_ratio", hits.reciprocity_hit},
-                                {"alike", hits.alike},
-                                {"data_seconds", sum.data_seconds / n},
-                                {"step_seconds", sum.step_seconds / n}});
+    means_ = {};
   }
   /// Seconds of all steps.
   double seconds() const { return seconds_; }
@@ -79,35 +51,35 @@ class Progress {
       std::printf("The loss went from %.3f to %.3f, the hit ratio from %.3f to %.3f.\n",
                   first_.loss, now_.loss, first_.hit, now_.hit);
   }
+
+ private:
+  /// The means since the last line, on a terminal again and again, else once a line.
   void show(bool whole_line) {
-    const bool terminal = isatty(STDOUT_FILENO);
-    if (count_ == 0 || (!terminal && !whole_line)) return;
-    const double n = double(count_);
-    const double left = sum_.step_seconds / n * double(o_.iterations - last_.iteration);
+    static const bool terminal = isatty(STDOUT_FILENO);
+    if (!terminal && !whole_line) return;
+    const StepReport m = means_.mean();
+    const double left = m.step_seconds * double(o_.iterations - m.iteration);
     std::printf(
         "%s%6lld/%lld  loss %.4f (pos %.4f neg %.4f)  hit %.3f  lr %.2e  %.3f s/step "
         "(data %.0f%%)  left %s%s",
-        terminal ? "\r" : "", static_cast<long long>(last_.iteration),
-        static_cast<long long>(o_.iterations), sum_.loss / n, sum_.positive / n, sum_.negative / n,
-        hits_.hit, last_.lr, sum_.step_seconds / n,
-        100 * sum_.data_seconds / std::max(1e-9, sum_.step_seconds), duration(left).c_str(),
-        whole_line ? "   \n" : "   ");
+        terminal ? "\r" : "", static_cast<long long>(m.iteration),
+        static_cast<long long>(o_.iterations), m.loss, m.positive, m.negative, hits_.hit, m.lr,
+        m.step_seconds, 100 * m.data_seconds / std::max(1e-9, m.step_seconds),
+        duration(left).c_str(), whole_line ? "   \n" : "   ");
     std::fflush(stdout);
   }
-
- private:
   /// What is wrong and what to try, once.
   void warn(bool wrong, const char* what, const char* try_this) {
     if (!wrong || !warned_.insert(what).second) return;
-    std::fprintf(stderr, "train: step %lld: %s; %s\n", static_cast<long long>(last_.iteration),
-                 what, try_this);
+    std::fprintf(stderr, "train: step %lld: %s; %s\n",
+                 static_cast<long long>(means_.mean().iteration), what, try_this);
   }
 
   std::set<std::string> warned_;
   const TrainOptions& o_;
-  StepReport sum_, last_;
+  StepMeans means_;
   HitRatios hits_;
-  int64_t count_ = 0, lines_ = 0;
+  int64_t lines_ = 0;
   double seconds_ = 0;
   struct Line {
     double loss, hit;

@@ -185,6 +185,21 @@ CachingAllocator& allocator(Device device) {
 std::string_view name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
 void* allocate(Device device, int64_t bytes) { return allocator(device).allocate(bytes); }
 void release(Device device, void* block) noexcept { allocator(device).release(block); }
+bool is_device_name(const std::string& name) {
+  const bool numbered = name.starts_with("cuda:") && name.size() > 5 && name.size() < 9 &&
+                        name.find_first_not_of("0123456789", 5) == std::string::npos;
+  return numbered || name == "auto" || name == "cpu" || name == "cuda";
+}
+
+Device use_device(const std::string& name) {
+  require(is_device_name(name), ErrorId::argument, "device",
+          "it must be auto, cpu, cuda or cuda:N, not ", name);
+  if (name == "cpu") return Device::cpu;
+  if (name == "auto") return cuda::unavailable().empty() ? Device::cuda : Device::cpu;
+  cuda::select_device(name == "cuda" ? 0 : std::atoi(name.c_str() + 5));
+  return Device::cuda;
+}
+
 MemoryStats memory_stats(Device device) { return allocator(device).stats(); }
 void reset_peak_memory(Device device) { allocator(device).reset_peak(); }
 void empty_cache(Device device) { allocator(device).empty_cache(); }

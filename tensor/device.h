@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <ostream>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,6 +14,12 @@ enum class Device : uint8_t { cpu, cuda };
 
 std::string_view name(Device device);
 inline std::ostream& operator<<(std::ostream& out, Device device) { return out << name(device); }
+
+/// What people call devices: "auto" (a GPU if one works), "cpu", "cuda" or "cuda:N".
+bool is_device_name(const std::string& name);
+/// The one to use. Throws ErrorId::argument for another name, and ErrorId::device, saying why, when
+/// a GPU is asked for that cannot be used: nothing is silently computed on the CPU instead.
+Device use_device(const std::string& name);
 
 /// Bytes of one device: handed out now, kept for reuse, and the most ever handed out at once.
 struct MemoryStats {

@@ -1,6 +1,8 @@
-# Installs the build tree BUILD into a folder of its own and, as another project would, finds the
-# package there, builds against it with the compiler CXX, and runs the result.
+# Installs the build tree BUILD into a folder of its own and, as other projects would, finds the package
+# there, builds against it with the compilers CXX and CC, and runs the results. pkg-config, and Python
+# with numpy, are used where they are; with ALL they must be.
 set(place ${BUILD}/install_check)
+set(root ${CMAKE_CURRENT_LIST_DIR}/../..)
 file(REMOVE_RECURSE ${place})
 
 function(run)
@@ -8,12 +10,72 @@ function(run)
   if(NOT status EQUAL 0)
     message(FATAL_ERROR "${ARGV}\n${said}")
   endif()
+  set(said "${said}" PARENT_SCOPE)
+endfunction()
+function(expect pattern)
+  if(NOT said MATCHES "${pattern}")
+    message(FATAL_ERROR "this does not match ${pattern}:\n${said}")
+  endif()
 endfunction()
 
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${place}/prefix)
 # Moved: nothing in an installed package may remember where it was installed first.
 file(RENAME ${place}/prefix ${place}/moved)
+set(prefix ${place}/moved)
+
+# What the shared library exports, what the list says and what the header declares are the same names.
+file(READ ${root}/ucn/library/cairn.map map)
+string(REGEX MATCHALL "cairn_[a-z_]+" listed "${map}")
+run(nm -D --defined-only ${prefix}/lib/libcairn.so)
+string(REGEX MATCHALL " [A-Za-z] [^\n@]+" exported "${said}")
+list(TRANSFORM exported REPLACE "^ [A-Za-z] " "")
+list(FILTER exported EXCLUDE REGEX "^CAIRN_[0-9.]+$")
+file(READ ${prefix}/include/cairn.h header)
+string(REGEX REPLACE "/\\*([^*]|\\*[^/])*\\*/" "" header "${header}")
+string(REGEX MATCHALL "cairn_[a-z_]+\\(" declared "${header}")
+list(TRANSFORM declared REPLACE "\\($" "")
+foreach(names listed exported declared)
+  list(SORT ${names})
+endforeach()
+if(NOT listed STREQUAL exported OR NOT listed STREQUAL declared)
+  message(FATAL_ERROR "listed: ${listed}\nexported: ${exported}\ndeclared: ${declared}")
+endif()
+
 run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/project -B ${place}/build
-  -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_PREFIX_PATH=${place}/moved)
+  -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_C_COMPILER=${CC} -DCMAKE_PREFIX_PATH=${prefix}
+  -DEXAMPLES=${root}/docs/examples/library -DHEADERS=${HEADERS})
 run(${CMAKE_COMMAND} --build ${place}/build --parallel)
+if(HEADERS)
+  return()
+endif()
 run(${place}/build/hello)
+
+set(photos ${root}/data/demo/pair/a.jpg ${root}/data/demo/pair/b.jpg)
+run(${place}/build/match ${photos} max-keypoints=300 mode=keypoints)
+expect("cairn [0-9.]+: [0-9][0-9]+ matches, [0-9][0-9]+ of them agree, same scene 1.00")
+execute_process(COMMAND ${place}/build/match ${photos} mode=some RESULT_VARIABLE status
+  ERROR_VARIABLE said)
+expect("^match: mode must be keypoints, all or all_all, not some\n$")
+run(${CMAKE_COMMAND} -E chdir ${place} ${place}/build/train_and_match ${root}/data/demo/photos ${photos})
+expect("step 20 of 20, loss .*ucn-f: [0-9][0-9][0-9]+ matches, of which [0-9][0-9][0-9]+ agree")
+set(env ${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${prefix}/lib/pkgconfig LD_LIBRARY_PATH=${prefix}/lib)
+find_program(PKG_CONFIG pkg-config)
+if(PKG_CONFIG)
+  run(${env} ${PKG_CONFIG} --cflags --libs cairn)
+  string(REGEX MATCHALL "[^ \n]+" flags "${said}")
+  run(${CC} ${root}/docs/examples/library/match.c ${flags} -o ${place}/by_pkg_config)
+  run(${env} ${place}/by_pkg_config ${photos} max-keypoints=100)
+endif()
+foreach(candidate python3 /usr/bin/python3)  # the first may not be the system's
+  execute_process(COMMAND ${candidate} -c "import numpy" RESULT_VARIABLE none ERROR_QUIET)
+  if(none STREQUAL 0)
+    set(python ${candidate})
+  endif()
+endforeach()
+if(python)
+  run(${env} ${python} ${root}/docs/examples/library/match.py)
+  expect("[0-9][0-9]+ matches, moved by \\[ *8\\. +16\\. *\\]")
+endif()
+if(ALL AND NOT (PKG_CONFIG AND python))
+  message(FATAL_ERROR "pkg-config: ${PKG_CONFIG}, Python with numpy: ${python}")
+endif()
