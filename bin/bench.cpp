@@ -173,6 +173,9 @@ int run(Arguments& a) {
 
 int main(int argc, char** argv) {
   CLI::App app("Measures operations, network, training step and matcher.", "bench");
+  app.footer(
+      "bench\tthis machine's kernels and networks\n"
+      "bench --only conv2d --repeat 20 --json figures.json\tsome of it, for a program");
   Arguments a;
   a.machine.device = "cpu";
   const auto options = [&] {

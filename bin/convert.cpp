@@ -60,6 +60,9 @@ int main(int argc, char** argv) {
       "Converts weights: PyTorch's .pth files (as Open-UCN writes them) to safetensors and back.\n"
       "Nothing that a .pth file asks to run is run.",
       "convert");
+  app.footer(
+      "convert ResUNetBN2C.pth weights.safetensors\tOpen-UCN's, for match --model\n"
+      "convert run/weights.safetensors weights.pth\tfor PyTorch");
   Arguments a;
   return run_program(
       app, argc, argv,

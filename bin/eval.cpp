@@ -488,6 +488,10 @@ int evaluate(Arguments& a) {
 
 int main(int argc, char** argv) {
   CLI::App app("Measures matches on photos whose geometry is known.", "eval");
+  app.footer(
+      "eval hpatches-sequences-release --baseline sift\tbeside RootSIFT\n"
+      "eval pairs_homography.txt --model run/weights.safetensors --json numbers.json\tall numbers\n"
+      "eval photos --warps 50\tany folder of photos, warped");
   Arguments a;
   return run_program(
       app, argc, argv, [&] { add_options(app, a); }, [&] { return evaluate(a); });

@@ -1,13 +1,14 @@
 // match: correspondences between two photos, or among those of a folder.
 #include <chrono>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "bin/explain.h"
 #include "bin/match_folder.h"
+#include "bin/match_pictures.h"
 #include "bin/matcher_options.h"
 #include "tensor/file.h"
 #include "ucn/match_photos.h"
-#include "ucn/picture.h"
 #include "ucn/report.h"
 
 using namespace cairn;
@@ -16,10 +17,10 @@ using namespace cairn::ucn;
 namespace {
 
 struct Arguments {
-  std::string photo0, photo1, out = ".", trace, draw = "points", report;
+  std::string photo0, photo1, out = ".", trace, report;
   std::string command;  // as it was given
-  std::vector<std::string> exports;
-  bool explain = false;
+  std::vector<std::string> exports, draw = {"points"};
+  bool explain = false, json = false;
   MatcherFlags matcher;
   FolderFlags folder;
 };
@@ -44,8 +45,22 @@ void add_options(CLI::App& app, Arguments& a) {
           },
           ""))
       ->type_name("FILE");
-  app.add_option("--draw", a.draw, "points or lines")->check(IsMember({"points", "lines"}));
+  std::vector<std::string> kinds;
+  for (const auto& [kind, file] : picture_files) kinds.push_back(kind);
+  app.add_option("--draw", a.draw,
+                 "points,lines,density,overlay,checkerboard,features or none [points]")
+      ->delimiter(',')
+      ->default_str("")
+      ->check(CLI::Validator(
+          [kinds](std::string& text) {
+            return text == "none" || std::ranges::count(kinds, text) > 0
+                       ? ""
+                       : "there is no picture '" + text + "'";
+          },
+          ""))
+      ->type_name("LIST");
 
+  app.add_flag("--json", a.json, "print what there is to say as JSON, for programs");
   a.folder.add_options(app);
   a.matcher.add_options(app);
   app.add_flag("--explain", a.explain, "print how the network ran, operation by operation")
@@ -62,44 +77,15 @@ class Stages {
     const auto start = std::chrono::steady_clock::now();
     work();
     const auto end = std::chrono::steady_clock::now();
-    lines_ += line(name, end - start);
+    seconds_.emplace_back(name, std::chrono::duration<double>(end - start).count());
     trace.add(name, 0, start, end);
   }
-  const std::string& lines() const { return lines_; }
+  const std::vector<std::pair<std::string, double>>& seconds() const { return seconds_; }
   Trace trace;
 
  private:
-  static std::string line(const char* name, std::chrono::duration<double> time) {
-    char text[80];
-    std::snprintf(text, sizeof text, "  %-22s %8.3f s\n", name, time.count());
-    return text;
-  }
-  std::string lines_;
+  std::vector<std::pair<std::string, double>> seconds_;
 };
-
-/// On the upright originals, reduced so that a picture of large photos stays handy.
-Tensor picture_of(const std::vector<Correspondence>& found, const std::vector<uint8_t>& inlier,
-                  const Photo& p0, const Photo& p1, MatchStyle style) {
-  constexpr int64_t longest = 1200;
-  const auto shown = [](const Photo& p) {
-    const int64_t h = p.original.height(), w = p.original.width(), side = std::max(h, w);
-    if (side <= longest) return p.original.pixels;
-    return resize_area(p.original.pixels, std::max<int64_t>(1, h * longest / side),
-                       std::max<int64_t>(1, w * longest / side));
-  };
-  const Tensor image0 = shown(p0), image1 = shown(p1);
-  const auto moved = [](double x, double y, const Photo& p, const Tensor& image) {
-    return Point{(x + 0.5) * double(image.dim(1)) / double(p.original.width()) - 0.5,
-                 (y + 0.5) * double(image.dim(0)) / double(p.original.height()) - 0.5};
-  };
-  std::vector<Match> matches;
-  for (size_t k = 0; k < found.size(); ++k) {
-    const Correspondence& m = found[k];
-    const Point a = moved(m.x0, m.y0, p0, image0), b = moved(m.x1, m.y1, p1, image1);
-    matches.push_back({a[0], a[1], b[0], b[1], m.score, inlier.empty() || inlier[k] != 0});
-  }
-  return draw_matches(image0, image1, matches, style);
-}
 
 /// The interactive page of two photos.
 std::string report_of(const Arguments& a, const PreparedPhoto& p0, const PreparedPhoto& p1,
@@ -127,7 +113,12 @@ std::string report_of(const Arguments& a, const PreparedPhoto& p0, const Prepare
                   {"matched by", a.matcher.describe()},
                   {"program", std::string("match (cairn) ") + version}};
   std::string stages;
-  for (const char c : stage.lines()) stages += c == '\n' ? ';' : c;
+  for (const auto& [name, seconds] : stage.seconds()) {
+    char text[80];
+    std::snprintf(text, sizeof text, "%s%s %.3f s", stages.empty() ? "" : "; ", name.c_str(),
+                  seconds);
+    stages += text;
+  }
   report.about.push_back({"time", stages});
   char memory[40];
   std::snprintf(memory, sizeof memory, "%.0f MB at most", peak_resident_memory() / 1e6);
@@ -145,7 +136,7 @@ std::vector<std::string> outputs(const Arguments& a) {
   require_folder_of("--report", a.report);
   std::vector<std::string> files;
   for (const std::string& e : a.exports) files.push_back(a.out + "/matches." + e);
-  files.push_back(a.out + "/matches.png");
+  for (const std::string& kind : a.draw) files.push_back(a.out + "/" + picture_file(kind));
   require(a.trace.empty() || a.trace != a.report, ErrorId::usage, "match",
           "--trace and --report are the same file");
   if (!a.report.empty()) files.push_back(a.report);
@@ -159,17 +150,108 @@ std::vector<std::string> outputs(const Arguments& a) {
   return files;
 }
 
+/// What there is to say at the end.
+struct Summary {
+  const Arguments& a;
+  const MatchedPhotos& m;
+  const Stages& stage;
+  Device device;
+  std::vector<std::string> missing, files;  ///< pictures that could not be drawn; what was written
+};
+
+void print_text(const Summary& s) {
+  const auto& [a, m, stage, device, missing, files] = s;
+  const auto describe = [](const char* name, const std::string& path, const Photo& p) {
+    std::printf("%s  %s: %lld x %lld, seen at %lld x %lld\n", name, path.c_str(),
+                (long long)p.original.stored_width, (long long)p.original.stored_height,
+                (long long)p.pixels.dim(1), (long long)p.pixels.dim(0));
+  };
+  std::printf("on %s\n", cairn::describe(device, a.matcher.precision).c_str());
+  describe("A", a.photo0, m.photo0.photo);
+  describe("B", a.photo1, m.photo1.photo);
+  if (m.found.keypoints0 + m.found.keypoints1 > 0)
+    std::printf("keypoints                %lld in A, %lld in B\n", (long long)m.found.keypoints0,
+                (long long)m.found.keypoints1);
+  else
+    std::printf("keypoints                none: every pixel is matched\n");
+  if (m.look && m.look->agreeing > 0)
+    std::printf("aligned                  by %lld matches of a first look (%lld views tried)\n",
+                (long long)m.look->agreeing, (long long)m.look->looks);
+  else if (m.look)
+    std::printf("aligned                  not: no first look found how (%lld views tried)\n",
+                (long long)m.look->looks);
+  if (m.photo0.views.size() * m.photo1.views.size() > 1)
+    std::printf("best seen                A at %.3g, B at %.3g turned by %d degrees\n",
+                m.found.view0->scale, m.found.view1->scale, m.found.view1->rotation);
+  for (const auto& [name, left] : m.found.found.stages)
+    std::printf("%-24s %lld\n", name == "found" ? "matches" : ("  after " + name).c_str(),
+                (long long)left);
+  if (const auto& c = a.matcher.options.correspond; c.coarse > 0 && c.measure_exact)
+    std::printf("found coarse to fine     %.1f %% as by the exact search, in a sample\n",
+                100 * m.found.found.exact);
+  if (a.matcher.verify != "none") {
+    const TwoView& g = m.file.geometry;
+    if (g.inliers > 0)
+      std::printf("%-24s %lld inliers within %g px\n", a.matcher.verify.c_str(),
+                  (long long)g.inliers, a.matcher.threshold);
+    else
+      std::printf("%-24s none fits\n", a.matcher.verify.c_str());
+    std::printf("same scene               %.2f%s\n", m.file.same_scene,
+                m.file.same_scene < 0.5 ? ": the photos probably show different things" : "");
+  }
+  std::printf("time\n");
+  for (const auto& [name, seconds] : stage.seconds())
+    std::printf("  %-22s %8.3f s\n", name.c_str(), seconds);
+  std::printf("peak memory              %.0f MB, of which tensors %.0f MB\n",
+              peak_resident_memory() / 1e6, double(memory_stats(Device::cpu).peak) / 1e6);
+  if (device == Device::cuda)
+    std::printf("peak memory of the GPU   %.0f MB\n",
+                double(memory_stats(Device::cuda).peak) / 1e6);
+  for (const std::string& kind : missing)
+    std::printf("%-24s not drawn: no homography fits\n", kind.c_str());
+  for (const std::string& path : files) std::printf("%s\n", path.c_str());
+}
+
+/// The same as one object, for programs.
+void print_json(const Summary& s) {
+  using json = nlohmann::ordered_json;
+  const auto photo = [](const std::string& path, const Photo& p, int64_t keypoints) {
+    return json{{"path", path},
+                {"width", p.original.stored_width},
+                {"height", p.original.stored_height},
+                {"keypoints", keypoints}};
+  };
+  const MatchFile& file = s.m.file;
+  json j = {{"a", photo(s.a.photo0, s.m.photo0.photo, s.m.found.keypoints0)},
+            {"b", photo(s.a.photo1, s.m.photo1.photo, s.m.found.keypoints1)},
+            {"device", cairn::describe(s.device, s.a.matcher.precision)},
+            {"matches", file.matches.size()},
+            {"aligned_by", s.m.look ? s.m.look->agreeing : 0}};
+  for (const auto& [name, left] : s.m.found.found.stages) j["left_after"][name] = left;
+  j["geometry"] = s.a.matcher.verify;
+  if (s.a.matcher.verify != "none") {
+    j["inliers"] = file.geometry.inliers;
+    j["matrix"] = file.geometry.inliers > 0 ? json(file.geometry.matrix) : json();
+    j["same_scene"] = file.same_scene;
+  }
+  for (const auto& [name, seconds] : s.stage.seconds()) j["seconds"][name] = seconds;
+  j["peak_bytes"] = peak_resident_memory();
+  j["files"] = s.files;
+  std::printf("%s\n", j.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+}
+
 int run(Arguments& a) {
   if (!a.folder.photos.empty()) {
     require(a.photo0.empty(), ErrorId::usage, "match",
             "--folder matches the photos of a folder, and '", a.photo0, "' is one too many");
     require(!a.explain && a.trace.empty(), ErrorId::usage, "match",
             "--explain and --trace are for two photos");
-    return run_folder(a.folder, a.matcher, a.out, a.exports, a.report, a.command);
+    return run_folder(a.folder, a.matcher, a.out, a.exports, a.report, a.command, a.json);
   }
   require(!a.photo1.empty(), ErrorId::usage, "match",
           "two photos are needed, or --folder (match --help shows the options)");
   if (a.exports.empty()) a.exports = {"csv"};
+  std::erase(a.draw, "none");
   for (const std::string& e : a.exports)
     require(e == "csv" || e == "json" || e == "npz" || e == "yml", ErrorId::usage, "match",
             "--export: two photos have no '", e, "'; there is csv, json, npz, yml");
@@ -187,7 +269,7 @@ int run(Arguments& a) {
   Photo photo0, photo1;
   stage("reading A", [&] { photo0 = matcher.read(a.photo0); });
   stage("reading B", [&] { photo1 = matcher.read(a.photo1); });
-  const auto files = outputs(a);
+  auto files = outputs(a);
 
   const auto run_stage = [&](const char* name, const std::function<void()>& work) {
     stage(name, work);
@@ -202,76 +284,46 @@ int run(Arguments& a) {
 
   std::string page;
   if (!a.report.empty()) stage("report", [&] { page = report_of(a, p0, p1, result, file, stage); });
+  std::vector<Tensor> pictures;
+  if (!a.draw.empty())
+    stage("drawing", [&] { pictures = pictures_of(a.draw, matched, *weights.network); });
+  std::vector<std::string> missing;
   stage("writing", [&] {
-    const Tensor picture = picture_of(result.found.matches, file.geometry.inlier, p0.photo,
-                                      p1.photo, match_style(a.draw));
-    for (const std::string& path : files) {
-      if (path == a.report)
-        write_file_atomically(path, page, "match");
-      else if (path.ends_with(".png"))
-        write_png(path, picture);
-      else
-        write_matches(path, file);
+    for (const std::string& e : a.exports) write_matches(a.out + "/matches." + e, file);
+    if (!page.empty()) write_file_atomically(a.report, page, "match");
+    for (size_t k = 0; k < a.draw.size(); ++k) {
+      const std::string path = a.out + "/" + picture_file(a.draw[k]);
+      if (pictures[k].defined()) {
+        write_png(path, pictures[k]);
+        continue;
+      }
+      std::erase(files, path);
+      missing.push_back(a.draw[k]);
+      std::error_code error;
+      std::filesystem::remove(path, error);  // one of other photos would mislead
     }
   });
   if (!a.trace.empty()) stage.trace.write(a.trace);
 
-  const auto describe = [](const char* name, const std::string& path, const Photo& p) {
-    std::printf("%s  %s: %lld x %lld, seen at %lld x %lld\n", name, path.c_str(),
-                (long long)p.original.stored_width, (long long)p.original.stored_height,
-                (long long)p.pixels.dim(1), (long long)p.pixels.dim(0));
-  };
-  std::printf("on %s\n", cairn::describe(device, a.matcher.precision).c_str());
-  describe("A", a.photo0, p0.photo);
-  describe("B", a.photo1, p1.photo);
-  if (result.keypoints0 + result.keypoints1 > 0)
-    std::printf("keypoints                %lld in A, %lld in B\n", (long long)result.keypoints0,
-                (long long)result.keypoints1);
-  else
-    std::printf("keypoints                none: every pixel is matched\n");
-  if (look && look->agreeing > 0)
-    std::printf("aligned                  by %lld matches of a first look (%lld views tried)\n",
-                (long long)look->agreeing, (long long)look->looks);
-  else if (look)
-    std::printf("aligned                  not: no first look found how (%lld views tried)\n",
-                (long long)look->looks);
-  if (p0.views.size() * p1.views.size() > 1)
-    std::printf("best seen                A at %.3g, B at %.3g turned by %d degrees\n",
-                result.view0->scale, result.view1->scale, result.view1->rotation);
-  for (const auto& [name, left] : result.found.stages)
-    std::printf("%-24s %lld\n", name == "found" ? "matches" : ("  after " + name).c_str(),
-                (long long)left);
-  if (const auto& c = a.matcher.options.correspond; c.coarse > 0 && c.measure_exact)
-    std::printf("found coarse to fine     %.1f %% as by the exact search, in a sample\n",
-                100 * result.found.exact);
-  if (a.matcher.verify != "none") {
-    const TwoView& g = file.geometry;
-    if (g.inliers > 0)
-      std::printf("%-24s %lld inliers within %g px\n", a.matcher.verify.c_str(),
-                  (long long)g.inliers, a.matcher.threshold);
-    else
-      std::printf("%-24s none fits\n", a.matcher.verify.c_str());
-    std::printf("same scene               %.2f%s\n", file.same_scene,
-                file.same_scene < 0.5 ? ": the photos probably show different things" : "");
-  }
-  std::printf("time\n%s", stage.lines().c_str());
-  std::printf("peak memory              %.0f MB, of which tensors %.0f MB\n",
-              peak_resident_memory() / 1e6, double(memory_stats(Device::cpu).peak) / 1e6);
-  if (device == Device::cuda)
-    std::printf("peak memory of the GPU   %.0f MB\n",
-                double(memory_stats(Device::cuda).peak) / 1e6);
-  if (a.explain) {
+  const Summary summary{a, matched, stage, device, missing, files};
+  a.json ? print_json(summary) : print_text(summary);
+  if (a.explain && !a.json) {
     std::printf("\nhow the network ran on B\n");
     print_plan(*extract.plan());
   }
-  for (const std::string& path : files) std::printf("%s\n", path.c_str());
   return done;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Finds correspondences: match A B, or match --folder DIR --out DIR.", "match");
+  CLI::App app("Finds correspondences between two photos, or among those of a folder.", "match");
+  app.footer(
+      "match a.jpg b.jpg --out result\tmatches, geometry, a picture, into a folder\n"
+      "match a.jpg b.jpg --out result --report result/report.html\ta page to look at them\n"
+      "match a.jpg b.jpg --out result --draw lines,overlay,features --export csv,npz\tmore of "
+      "both\n"
+      "match --folder photos --out result\tall pairs of a folder, for COLMAP or hloc");
   Arguments arguments;
   for (int k = 0; k < argc; ++k) {
     const std::string word = argv[k];

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "bin/matcher_options.h"
 #include "data/homography_pairs.h"
@@ -40,7 +41,7 @@ inline void require_folder_of(const char* flag, const std::string& file) {
 
 /// One line on a terminal that is written over; nothing elsewhere.
 inline void show(const ucn::FolderDone& d) {
-  static const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  static const bool terminal = ::isatty(STDERR_FILENO) == 1 && !quiet;
   if (!terminal) return;
   const auto left = (long long)std::ceil(d.seconds_left);
   std::fprintf(stderr, "\r\033[Kphotos %lld of %lld, pairs %lld of %lld, %lld:%02lld left%s",
@@ -51,7 +52,7 @@ inline void show(const ucn::FolderDone& d) {
 
 inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& out,
                       std::vector<std::string> exports, const std::string& page,
-                      const std::string& command) {
+                      const std::string& command, bool json) {
   using namespace ucn;
   int64_t part = 0, parts = 0;
   char more = 0;
@@ -70,6 +71,8 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     require(e == "csv" || e == "colmap" || e == "hloc" || e == "text", ErrorId::usage, "match",
             "--export: a folder has no '", e, "'; there is csv, colmap, hloc, text");
 
+  using nlohmann::ordered_json;
+  ordered_json say;
   if (!f.merge) {
     const Device device = m.machine.use();
     m.resolve(device, "keypoints");
@@ -103,14 +106,28 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     const auto broken = match_folder(matcher, pairs, o, show);
     for (const BrokenPhoto& b : broken)
       std::fprintf(stderr, "match: left out: %s\n", one_line(b.message).c_str());
-    std::printf("on %s\n", describe(device, m.precision).c_str());
-    std::printf("photos                   %zu, of which %zu could not be read\n", names.size(),
-                broken.size());
-    std::printf("pairs                    %zu, %zu of them in part %ld of %ld\n", pairs.size(),
-                part_of(pairs, part, parts).size(), part, parts);
+    say = {{"device", describe(device, m.precision)},
+           {"photos", names.size()},
+           {"unreadable", ordered_json::array()},
+           {"all_pairs", pairs.size()},
+           {"part", f.shard},
+           {"pairs_of_part", part_of(pairs, part, parts).size()}};
+    for (const BrokenPhoto& b : broken)
+      say["unreadable"].push_back({{"photo", b.path}, {"why", one_line(b.message)}});
+    if (!json) {
+      std::printf("on %s\n", describe(device, m.precision).c_str());
+      std::printf("photos                   %zu, of which %zu could not be read\n", names.size(),
+                  broken.size());
+      std::printf("pairs                    %zu, %zu of them in part %ld of %ld\n", pairs.size(),
+                  part_of(pairs, part, parts).size(), part, parts);
+    }
     if (parts > 1) {
-      std::printf("once all parts are done: match --folder %s --out %s --merge\n", f.photos.c_str(),
-                  out.c_str());
+      if (json)
+        std::printf("%s\n",
+                    say.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
+      else
+        std::printf("once all parts are done: match --folder %s --out %s --merge\n",
+                    f.photos.c_str(), out.c_str());
       return done;
     }
   }
@@ -122,13 +139,10 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     same += pair.same_scene >= 0.5;
     matches += int64_t(pair.matches.size());
   }
-  std::printf("matched                  %zu pairs of %zu photos, %lld matches a pair\n",
-              results.pairs.size(), results.photos.size(),
-              (long long)(matches / std::max<int64_t>(1, int64_t(results.pairs.size()))));
-  if (m.verify != "none") std::printf("same scene               %lld pairs\n", (long long)same);
+  std::vector<std::string> files;
   for (const std::string& e : exports)
     for (const std::string& file : export_results(results, e, out, {m.focal, f.single_camera}))
-      std::printf("%s\n", file.c_str());
+      files.push_back(file);
   if (!page.empty()) {
     Report report = folder_report(results, f.photos);
     for (const std::string& why : report.left_out)
@@ -139,9 +153,24 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
       std::fprintf(stderr, "match: no report: there is no pair to show\n");
     } else {
       write_file_atomically(page, to_html(report), "match");
-      std::printf("%s\n", page.c_str());
+      files.push_back(page);
     }
   }
+  if (json) {
+    say["matched_pairs"] = results.pairs.size();
+    say["matches"] = matches;
+    if (m.verify != "none") say["same_scene_pairs"] = same;
+    say["unfinished_parts"] = results.unfinished;
+    say["peak_bytes"] = peak_resident_memory();
+    say["files"] = files;
+    std::printf("%s\n", say.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
+    return done;
+  }
+  std::printf("matched                  %zu pairs of %zu photos, %lld matches a pair\n",
+              results.pairs.size(), results.photos.size(),
+              (long long)(matches / std::max<int64_t>(1, int64_t(results.pairs.size()))));
+  if (m.verify != "none") std::printf("same scene               %lld pairs\n", (long long)same);
+  for (const std::string& file : files) std::printf("%s\n", file.c_str());
   std::printf("peak memory              %.0f MB\n", peak_resident_memory() / 1e6);
   return done;
 }

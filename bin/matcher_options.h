@@ -26,7 +26,7 @@ struct MatcherFlags : ucn::MatcherSettings {
                 ucn::MatcherSettings scratch;
                 return s.set(scratch, text);
               },
-              ""))
+              s.choices.empty() ? "" : CLI::detail::generate_set(s.choices)))
           ->type_name(s.takes)
           ->default_str(s.get(*this))
           ->group(s.group);

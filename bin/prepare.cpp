@@ -93,15 +93,15 @@ Tensor drawn(const Pair& pair) {
     for (float& v : p.span<float>()) v = std::clamp((v + 0.5f) * 255 + 0.5f, 0.f, 255.f);
     return resize_area(p.to(DType::u8), 3 * p.dim(0), 3 * p.dim(1));
   };
-  std::vector<Match> matches;
+  std::vector<PointPair> matches;
   const int64_t n = pair.positions0.dim(0), step = std::max<int64_t>(1, n / 40);
   for (int64_t i = 0; i < n; i += step) {
     const double *p = pair.positions0.data<double>() + 2 * i,
                  *q = pair.positions1.data<double>() + 2 * i;
     const auto enlarged = [](double v) { return 3 * (v + 0.5) - 0.5; };
-    matches.push_back({enlarged(p[0]), enlarged(p[1]), enlarged(q[0]), enlarged(q[1]), 1, true});
+    matches.push_back({enlarged(p[0]), enlarged(p[1]), enlarged(q[0]), enlarged(q[1])});
   }
-  return draw_matches(picture(pair.image0), picture(pair.image1), matches, MatchStyle::points);
+  return draw_points({picture(pair.image0), picture(pair.image1), matches}).image;
 }
 
 int show(const Arguments& a) {

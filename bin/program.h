@@ -1,17 +1,20 @@
 // What all programs share: exit codes, one line for an error, help, the machine's flags.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <unistd.h>
+
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "bin/manual.h"
 #include "tensor/cuda/runtime.h"
 #include "tensor/error.h"
 #include "tensor/parallel.h"
@@ -24,46 +27,15 @@ inline constexpr const char* version = "0.1.0";  // as in CMakeLists.txt
 /// Exit codes: 0 done, 1 failed, 2 bad usage.
 enum ExitCode { done = 0, failed = 1, bad_usage = 2 };
 
-/// A usage line, then the groups of options: name, what it takes, what it does, [its default].
-class HelpFormatter : public CLI::Formatter {
- public:
-  HelpFormatter() {
-    column_width(30);
-    label("TEXT", "NAME");
-    label("INT", "N");
-    label("UINT", "N");
-    label("FLOAT", "X");
-  }
-  std::string make_help(const CLI::App* app, std::string, CLI::AppFormatMode) const override {
-    std::string usage = app->get_name(), groups;
-    for (const CLI::Option* o : app->get_options())
-      if (o->get_required())
-        usage += " " + make_option_name(o, o->get_positional()) +
-                 (o->get_positional() ? "" : make_option_opts(o));
-    for (const std::string& group : app->get_groups()) {
-      groups += "\n" + group + "\n";
-      for (const CLI::Option* o :
-           app->get_options([&](const CLI::Option* o) { return o->get_group() == group; }))
-        groups += make_option(o, o->get_positional());
-    }
-    return app->get_description() + "\nUsage: " + usage + " [options]\n" + groups;
-  }
-  /// Names that only stand for another are left out.
-  std::string make_option_name(const CLI::Option* o, bool is_positional) const override {
-    return is_positional || o->get_lnames().size() < 2
-               ? CLI::Formatter::make_option_name(o, is_positional)
-               : "--" + o->get_lnames()[0];
-  }
-  std::string make_option_opts(const CLI::Option* o) const override {
-    if (o->get_type_size() == 0 || o->get_positional()) return "";
-    const std::string type = o->get_type_name();  // followed by :what the checks say
-    return " " + get_label(type.substr(0, type.find(':')));
-  }
-  std::string make_option_desc(const CLI::Option* o) const override {
-    const std::string text = o->get_default_str();
-    return o->get_description() + (text.empty() || text == "[]" ? "" : " [" + text + "]");
-  }
-};
+/// Whether what goes to a file descriptor may be coloured: it is a terminal, and nobody minds
+/// (https://no-color.org).
+inline bool colored(int descriptor) {
+  const char *no = std::getenv("NO_COLOR"), *term = std::getenv("TERM");
+  return ::isatty(descriptor) == 1 && !(no && *no) && term && std::strcmp(term, "dumb") != 0;
+}
+
+/// --quiet: nothing but errors and warnings is said.
+inline bool quiet = false;
 
 /// Checks of an option's value.
 inline CLI::Validator number(const char* what, bool (*ok)(double)) {
@@ -130,23 +102,44 @@ inline std::string one_line(const std::string& text) {
 }
 
 /// Adds the options, parses the command line, then runs `body`. Every error becomes one line on
-/// stderr.
+/// stderr. Installed as cairn-NAME, the program calls itself that.
 inline int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& options,
                        const std::function<int()>& body) {
+  const std::string own = app.get_name(), called = argv[0];
+  if (called.substr(called.rfind('/') + 1) == "cairn-" + own) app.name("cairn-" + own);
   const std::string name = app.get_name();
   const auto say = [&](const std::string& text) {
-    const std::string line = one_line(text);
+    std::string line = one_line(text);
     // An error of the program's own already begins with its name.
-    std::fprintf(stderr, "%s%s\n", line.starts_with(name + ":") ? "" : (name + ": ").c_str(),
-                 line.c_str());
+    if (line.starts_with(own + ": ")) line.erase(0, own.size() + 2);
+    const bool color = colored(STDERR_FILENO);
+    std::fprintf(stderr, "%s%s:%s %s\n", color ? "\033[1;31m" : "", name.c_str(),
+                 color ? "\033[0m" : "", line.c_str());
   };
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error like a full disk
-  app.formatter(std::make_shared<HelpFormatter>());
+  app.formatter(std::make_shared<HelpFormatter>(
+      [](const std::string& t) { return colored(STDOUT_FILENO) ? "\033[1m" + t + "\033[0m" : t; }));
   try {
     options();
+    app.add_flag("--quiet", quiet, "say nothing but what is wrong")->group("Help");
+    app.add_option_function<std::string>(
+           "--completion",
+           [&](const std::string& shell) {
+             throw CLI::CallForVersion(shell == "bash" ? bash_completion(app) : zsh_completion(app),
+                                       0);
+           },
+           "bash or zsh: print a script that completes these options")
+        ->check(CLI::IsMember({"bash", "zsh"}))
+        ->type_name("SHELL")
+        ->group("Help");
+    app.add_flag_callback(
+           "--man", [&] { throw CLI::CallForVersion(man_page(app, version), 0); },
+           "print the manual's page (--man | man -l -)")
+        ->group("Help");
     app.set_help_flag("-h,--help", "this text")->group("Help");
     app.set_version_flag("--version", name + " (cairn) " + version, "the version")->group("Help");
     app.parse(argc, argv);
+    if (quiet) require(std::freopen("/dev/null", "w", stdout), ErrorId::io, name, "no /dev/null");
     const int code = body();
     require(std::fflush(stdout) == 0 && !std::ferror(stdout), ErrorId::io, name,
             "cannot write to the standard output");

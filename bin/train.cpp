@@ -310,6 +310,11 @@ int train(Arguments& a) {
 int main(int argc, char** argv) {
   CLI::App app("Trains a dense feature network on pairs of photos, or of views warped from one.",
                "train");
+  app.footer(
+      "train --images photos --out run\tCtrl-C saves and stops\n"
+      "train --resume --out run\tcontinues, bit for bit\n"
+      "train --images photos --colmap scene/sparse --photos scene/images --out run\tboth at once\n"
+      "match a.jpg b.jpg --model run/weights.safetensors\tuses the result");
   Arguments arguments;
   return run_program(
       app, argc, argv, [&] { add_options(app, arguments); },

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numbers>
 
 #include "data/image.h"
 
@@ -96,14 +95,17 @@ Tensor darken(const Tensor& image, double factor) {
 }
 
 Color position_color(double x, double y, double width, double height) {
-  const double u = 2 * x / width - 1, v = 2 * y / height - 1;
-  const double hue = std::atan2(v, u), strength = std::clamp(std::hypot(u, v), 0.0, 1.0);
+  // Light to dark blue on the left, yellow to vermilion on the right: apart for every kind of
+  // colour vision (after M. Okabe and K. Ito, "Color universal design", 2008).
+  constexpr Color corners[2][2] = {{{86, 180, 233}, {240, 228, 66}}, {{0, 90, 200}, {213, 94, 0}}};
+  const auto share = [](double v, double extent) {
+    return std::isfinite(v / extent) ? std::clamp(v / extent, 0.0, 1.0) : 0.5;
+  };
+  const double u = share(x, width), v = share(y, height);
   Color color{};
-  for (size_t c = 0; c < 3; ++c) {
-    const double wave = 0.5 + 0.5 * std::cos(hue - 2 * std::numbers::pi / 3 * double(c));
-    const double value = std::lerp(1.0, wave, 0.25 + 0.75 * strength);
-    color[c] = uint8_t(std::isfinite(value) ? std::lround(255 * value) : 0);
-  }
+  for (size_t c = 0; c < 3; ++c)
+    color[c] = uint8_t(std::lround(std::lerp(std::lerp(corners[0][0][c], corners[0][1][c], u),
+                                             std::lerp(corners[1][0][c], corners[1][1][c], u), v)));
   return color;
 }
 

@@ -21,8 +21,8 @@ void draw_line_(Tensor& image, double x0, double y0, double x1, double y1, doubl
 Tensor side_by_side(const Tensor& left, const Tensor& right, int64_t gap = 0);
 /// Every value times `factor` in [0, 1].
 Tensor darken(const Tensor& image, double factor);
-/// A colour for a place in a width x height image: hue by angle about the centre, paler near it,
-/// so that neighbouring places look alike and distant ones do not.
+/// A colour for a place in a width x height image: neighbouring places look alike and distant ones
+/// do not, also to those who do not tell red from green.
 Color position_color(double x, double y, double width, double height);
 
 }  // namespace cairn

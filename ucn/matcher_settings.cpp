@@ -98,7 +98,8 @@ Setting choice(const char* group, const char* name, const char* help,
             }
             return wrong(list, text);
           },
-          [=](const S& s) { return at(const_cast<S&>(s)); }};
+          [=](const S& s) { return at(const_cast<S&>(s)); },
+          choices};
 }
 template <class At>
 Setting flag(const char* group, const char* name, const char* help, At at) {

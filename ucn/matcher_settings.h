@@ -44,6 +44,7 @@ struct Setting {
   /// "true" or "false".
   std::function<std::string(MatcherSettings&, const std::string&)> set;
   std::function<std::string(const MatcherSettings&)> get;  ///< what help shows as the default
+  std::vector<std::string> choices = {};                   ///< all values, where they are few
 };
 std::span<const Setting> matcher_settings();
 /// By its name without dashes ("ratio"). Throws ErrorId::usage for an unknown name or a bad value.

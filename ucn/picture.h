@@ -1,23 +1,52 @@
-// Pictures of matches.
+// Pictures of matches, with legends.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "ucn/matcher.h"
+#include "data/draw.h"
+#include "data/geometry/homography.h"
+#include "ucn/geometry/two_view.h"
 
 namespace cairn::ucn {
 
-enum class MatchStyle {
-  points,  ///< a disc at either end, coloured by its place in image 0
-  lines,   ///< a line between the ends, red (low score) to green
+/// Two photos, H x W x 1|3 u8, and matches in their pixels.
+struct ShownPair {
+  Tensor image0, image1;
+  std::vector<PointPair> matches;
+  std::vector<uint8_t> inlier = {};  ///< one per match; empty: not verified, and all are shown
 };
-/// "points", "lines"; throws ErrorId::argument for another name.
-MatchStyle match_style(const std::string& name);
 
-/// Both images (H x W x 1|3 u8) darkened side by side with the kept matches, whose coordinates are
-/// pixels of these images. Result max(H) x (W0 + 4 + W1) x 3 u8, four black columns between.
-Tensor draw_matches(const Tensor& image0, const Tensor& image1, const std::vector<Match>& matches,
-                    MatchStyle style);
+/// Side by side: the photos in `image`, of max(H) x (W0 + 4 + W1) x 3 u8, four black columns
+/// between, and what the colours mean.
+struct Picture {
+  Tensor image;
+  struct Entry {
+    std::vector<Color> colors;  ///< one: a swatch; several: a bar from the first to the last
+    std::string text;
+  };
+  std::vector<Entry> legend;
+};
+/// The picture with its legend below.
+Tensor with_legend(const Picture& picture);
+
+/// Inliers as discs at both ends, coloured by their place in photo 0.
+Picture draw_points(const ShownPair& pair);
+/// Lines between the ends, inliers above outliers; of very many an even choice.
+Picture draw_lines(const ShownPair& pair);
+/// How many inliers lie near each place.
+Picture draw_density(const ShownPair& pair);
+/// H x W x C features of both photos: their first three principal components, which both share, as
+/// lightness, blue against yellow, and red against green.
+Picture draw_features(const Tensor& features0, const Tensor& features1);
+
+/// The homography that at least half of the matches obey, px of image 0 to px of image 1, if there
+/// is one.
+std::optional<Homography> common_plane(const ShownPair& pair);
+/// Photo 0 in yellow, and in blue photo 1 as photo 0's camera would see it: gray where they agree.
+Picture draw_overlay(const ShownPair& pair, const Homography& map);
+/// The same two in the fields of a checkerboard.
+Picture draw_checkerboard(const ShownPair& pair, const Homography& map);
 
 }  // namespace cairn::ucn
