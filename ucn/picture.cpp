@@ -265,10 +265,16 @@ Picture draw_overlay(const ShownPair& p, const Homography& map) {
   for (int64_t k = 0; k < gray0.numel(); ++k) {
     const uint8_t a = gray0.data<uint8_t>()[k];
     uint8_t* pixel = image.data<uint8_t>() + 3 * k;
-    pixel[0] = pixel[1] = a;
-    pixel[2] = other.seen[size_t(k)] ? gray1.data<uint8_t>()[k] : 0;
+    if (other.seen[size_t(k)]) {
+      pixel[0] = pixel[1] = a;
+      pixel[2] = gray1.data<uint8_t>()[k];
+    } else {
+      std::fill_n(pixel, 3, uint8_t(a / 3));
+    }
   }
-  return {image, {{{yellow}, "photo A"}, {{blue}, "photo B, warped"}, {{}, "gray: they agree"}}};
+  return {
+      image,
+      {{{yellow}, "photo A"}, {{blue}, "photo B, warped"}, {{}, "gray: they agree, dark: only A"}}};
 }
 
 Picture draw_checkerboard(const ShownPair& p, const Homography& map) {

@@ -44,7 +44,8 @@ Picture draw_features(const Tensor& features0, const Tensor& features1);
 /// The homography that at least half of the matches obey, px of image 0 to px of image 1, if there
 /// is one.
 std::optional<Homography> common_plane(const ShownPair& pair);
-/// Photo 0 in yellow, and in blue photo 1 as photo 0's camera would see it: gray where they agree.
+/// Photo 0 in yellow, and in blue photo 1 as photo 0's camera would see it: gray where they agree,
+/// dark where photo 1 shows nothing.
 Picture draw_overlay(const ShownPair& pair, const Homography& map);
 /// The same two in the fields of a checkerboard.
 Picture draw_checkerboard(const ShownPair& pair, const Homography& map);
