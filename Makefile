@@ -110,9 +110,11 @@ golden: deps  ## compare with the reference's own numbers; GOLDEN_DIR=folder tak
 mutate: everything  ## plant bugs one at a time; the tests must find each
 	@tests/mutate.sh $(ARGS)
 
+# What it says does not depend on how far it optimises, the time it takes does.
 clang: deps  ## build with clang, warnings as errors
 	@.ci/deps clang
-	@$(call build,build/clang,all,-DCMAKE_CXX_COMPILER=clang++ -DCAIRN_WERROR=ON -DCAIRN_CUDA=OFF)
+	@$(call build,build/clang,all,-DCMAKE_CXX_COMPILER=clang++ -DCAIRN_WERROR=ON -DCAIRN_CUDA=OFF \
+	  -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0)
 
 fuzz: deps  ## feed damaged files to the readers, SECONDS=60 each, under the address sanitizer
 	@.ci/deps clang

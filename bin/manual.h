@@ -33,7 +33,7 @@ inline std::vector<std::string> choices_of(const CLI::Option& o) {
   return choices;
 }
 
-inline bool is_switch(const CLI::Option& o) { return o.get_type_size() == 0; }
+inline bool is_switch(const CLI::Option& o) { return o.get_expected_max() == 0; }
 
 /// Options that the help shows, but for the arguments without a name.
 inline std::vector<const CLI::Option*> named_options(const CLI::App& app) {
@@ -59,9 +59,11 @@ class HelpFormatter : public CLI::Formatter {
     std::string text = app->get_description() + "\n" + heading("Usage:") + " " + usage(*app) + "\n";
     const auto examples = examples_of(*app);
     if (!examples.empty()) text += "\n" + heading("Examples") + "\n";
+    const std::string prefix = app->get_name().starts_with("cairn-") ? "cairn-" : "";
     for (const auto& [command, what] : examples)
-      text += "  " + command + (what.empty() ? "" : "\n      " + what) + "\n";
+      text += "  " + prefix + command + (what.empty() ? "" : "\n      " + what) + "\n";
     for (const std::string& group : app->get_groups()) {
+      if (group.empty()) continue;  // not for the help
       text += "\n" + heading(group) + "\n";
       for (const CLI::Option* o :
            app->get_options([&](const CLI::Option* o) { return o->get_group() == group; }))
@@ -78,11 +80,14 @@ class HelpFormatter : public CLI::Formatter {
     }
     return text + " [options]";
   }
-  /// Names that only stand for another are left out.
+  /// Names that only stand for another are left out, and what CLI11 adds to those that say no.
   std::string make_option_name(const CLI::Option* o, bool is_positional) const override {
-    return is_positional || o->get_lnames().size() < 2
-               ? CLI::Formatter::make_option_name(o, is_positional)
-               : "--" + o->get_lnames()[0];
+    const auto& names = o->get_lnames();
+    const std::string name =
+        is_positional || names.empty() || (names.size() == 1 && !o->get_snames().empty())
+            ? CLI::Formatter::make_option_name(o, is_positional)
+            : "--" + names[0];
+    return name.substr(0, name.find('{'));
   }
   std::string make_option_opts(const CLI::Option* o) const override {
     if (is_switch(*o) || o->get_positional()) return "";
@@ -114,16 +119,19 @@ inline std::string man_page(const CLI::App& app, const std::string& version) {
     return t.starts_with('.') || t.starts_with('\'') ? "\\&" + t : t;
   };
   const std::string name = installed_name(app), description = app.get_description();
+  const std::string called =
+      (app.get_name().starts_with("cairn-") ? "" : "cairn-") + app.get_name();
   std::string upper = name, page;
   for (char& c : upper) c = char(std::toupper(static_cast<unsigned char>(c)));
   page = cat(".TH ", upper, " 1 \"\" \"cairn ", version, "\"\n.SH NAME\n", plain(name), " \\- ",
              plain(description.substr(0, description.find('\n'))), "\n.SH SYNOPSIS\n",
-             plain(name + form.usage(app).substr(app.get_name().size())), "\n");
+             plain(called + form.usage(app).substr(app.get_name().size())), "\n");
   if (!examples_of(app).empty()) page += ".SH EXAMPLES\n";
   for (const auto& [command, what] : examples_of(app))
     page += cat(".TP\n\\fB", plain("cairn-" + command), "\\fR\n", plain(what), "\n");
   page += ".SH OPTIONS\n";
   for (const std::string& group : app.get_groups()) {
+    if (group.empty()) continue;
     page += cat(".SS ", plain(group), "\n");
     for (const CLI::Option* o :
          app.get_options([&](const CLI::Option* o) { return o->get_group() == group; }))
@@ -154,9 +162,10 @@ inline std::string bash_completion(const CLI::App& app) {
   }
   return cat(function, "() {\n  local word=\"${COMP_WORDS[COMP_CWORD]}\"\n",
              "  case \"${COMP_WORDS[COMP_CWORD-1]}\" in\n", cases, "  esac\n",
-             "  if [[ $word == -* ]]; then\n    COMPREPLY=($(compgen -W \"", all,
-             "\" -- \"$word\"))\n  else\n    COMPREPLY=($(compgen -f -- \"$word\"))\n  fi\n}\n",
-             "complete -o filenames -F ", function, " ", installed, " bin/", name, " ./", name);
+             "  [[ $word != -* ]] || COMPREPLY=($(compgen -W \"", all, "\" -- \"$word\"))\n}\n",
+             "complete -o bashdefault -o default -F ", function, " ", installed, " bin/", name,
+             " ./",
+             name);  // by default bash completes files
 }
 
 /// The same for zsh, with what each option does: to be sourced, or put on its fpath.

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "bin/explain.h"
 #include "bin/match_folder.h"
@@ -19,7 +20,7 @@ namespace {
 struct Arguments {
   std::string photo0, photo1, out = ".", trace, report;
   std::string command;  // as it was given
-  std::vector<std::string> exports, draw = {"points"};
+  std::vector<std::string> exports, draw;
   bool explain = false, json = false;
   MatcherFlags matcher;
   FolderFlags folder;
@@ -57,10 +58,10 @@ void add_options(CLI::App& app, Arguments& a) {
                        ? ""
                        : "there is no picture '" + text + "'";
           },
-          ""))
+          CLI::detail::generate_set(kinds)))
       ->type_name("LIST");
 
-  app.add_flag("--json", a.json, "print what there is to say as JSON, for programs");
+  app.add_flag("--json", a.json, "print what there is to say as one JSON object, for programs");
   a.folder.add_options(app);
   a.matcher.add_options(app);
   app.add_flag("--explain", a.explain, "print how the network ran, operation by operation")
@@ -137,9 +138,13 @@ std::vector<std::string> outputs(const Arguments& a) {
   std::vector<std::string> files;
   for (const std::string& e : a.exports) files.push_back(a.out + "/matches." + e);
   for (const std::string& kind : a.draw) files.push_back(a.out + "/" + picture_file(kind));
-  require(a.trace.empty() || a.trace != a.report, ErrorId::usage, "match",
-          "--trace and --report are the same file");
   if (!a.report.empty()) files.push_back(a.report);
+  const auto place = [&](const std::string& file) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(file, error), error);
+  };
+  for (const std::string& file : files)
+    require(a.trace.empty() || place(a.trace) != place(file), ErrorId::usage, "match",
+            "--trace would be written over '", file, "'");
   auto all = files;
   if (!a.trace.empty()) all.push_back(a.trace);
   for (const std::string& file : all)
@@ -162,7 +167,7 @@ struct Summary {
 void print_text(const Summary& s) {
   const auto& [a, m, stage, device, missing, files] = s;
   const auto describe = [](const char* name, const std::string& path, const Photo& p) {
-    std::printf("%s  %s: %lld x %lld, seen at %lld x %lld\n", name, path.c_str(),
+    std::printf("%s  %s: %lld x %lld, seen at %lld x %lld\n", name, one_line(path).c_str(),
                 (long long)p.original.stored_width, (long long)p.original.stored_height,
                 (long long)p.pixels.dim(1), (long long)p.pixels.dim(0));
   };
@@ -209,7 +214,7 @@ void print_text(const Summary& s) {
                 double(memory_stats(Device::cuda).peak) / 1e6);
   for (const std::string& kind : missing)
     std::printf("%-24s not drawn: no homography fits\n", kind.c_str());
-  for (const std::string& path : files) std::printf("%s\n", path.c_str());
+  for (const std::string& path : files) std::printf("%s\n", one_line(path).c_str());
 }
 
 /// The same as one object, for programs.
@@ -235,22 +240,43 @@ void print_json(const Summary& s) {
     j["same_scene"] = file.same_scene;
   }
   for (const auto& [name, seconds] : s.stage.seconds()) j["seconds"][name] = seconds;
-  j["peak_bytes"] = peak_resident_memory();
+  if (s.m.photo0.views.size() * s.m.photo1.views.size() > 1)
+    j["best_seen"] = {{"a_scale", s.m.found.view0->scale},
+                      {"b_scale", s.m.found.view1->scale},
+                      {"b_turned", s.m.found.view1->rotation}};
+  if (const auto& c = s.a.matcher.options.correspond; c.coarse > 0 && c.measure_exact)
+    j["found_as_exactly"] = s.m.found.found.exact;
+  j["peak_bytes"] = int64_t(peak_resident_memory());
+  if (s.device == Device::cuda) j["peak_gpu_bytes"] = memory_stats(Device::cuda).peak;
+  j["not_drawn"] = s.missing;
   j["files"] = s.files;
   std::printf("%s\n", j.dump(2, ' ', false, json::error_handler_t::replace).c_str());
 }
 
 int run(Arguments& a) {
+  require(!a.json || !quiet, ErrorId::usage, "match", "--quiet says nothing, not even --json");
   if (!a.folder.photos.empty()) {
     require(a.photo0.empty(), ErrorId::usage, "match",
             "--folder matches the photos of a folder, and '", a.photo0, "' is one too many");
     require(!a.explain && a.trace.empty(), ErrorId::usage, "match",
             "--explain and --trace are for two photos");
+    require(a.draw.empty(), ErrorId::usage, "match",
+            "--draw is for two photos; --report shows those of a folder");
     return run_folder(a.folder, a.matcher, a.out, a.exports, a.report, a.command, a.json);
   }
   require(!a.photo1.empty(), ErrorId::usage, "match",
-          "two photos are needed, or --folder (match --help shows the options)");
+          "two photos are needed, or --folder. Hint: --help");
+  require(!a.explain || !a.json, ErrorId::usage, "match", "--explain is for people, --json is not");
+  const auto once = [](std::vector<std::string>& names) {
+    std::set<std::string> seen;
+    std::erase_if(names, [&](const std::string& n) { return !seen.insert(n).second; });
+  };
+  once(a.exports);
+  once(a.draw);
   if (a.exports.empty()) a.exports = {"csv"};
+  if (a.draw.empty()) a.draw = {"points"};
+  require(a.draw.size() == 1 || std::ranges::count(a.draw, "none") == 0, ErrorId::usage, "match",
+          "--draw: none with others");
   std::erase(a.draw, "none");
   for (const std::string& e : a.exports)
     require(e == "csv" || e == "json" || e == "npz" || e == "yml", ErrorId::usage, "match",

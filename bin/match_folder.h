@@ -87,8 +87,8 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
                                         : f.pairs == "sequential"
                                             ? sequential_pairs(names, f.window)
                                             : listed_pairs(f.pairs);
-    require(!pairs.empty(), ErrorId::io, "match", "'", f.photos, "' holds ", names.size(),
-            " photos: nothing to match");
+    require(!pairs.empty(), ErrorId::io, "match", "there is no pair to match: ", names.size(),
+            " photos in '", f.photos, "', pairs: ", f.pairs);
     const Weights weights = m.load(device);
     PhotoMatcher matcher(*weights.network, m.options);
     FolderOptions o;
@@ -104,8 +104,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     for (const uint8_t byte : read_file(m.weights_file())) hash = (hash ^ byte) * 1099511628211u;
     o.weights_id = std::to_string(hash);
     const auto broken = match_folder(matcher, pairs, o, show);
-    for (const BrokenPhoto& b : broken)
-      std::fprintf(stderr, "match: left out: %s\n", one_line(b.message).c_str());
+    for (const BrokenPhoto& b : broken) warn("left out: " + b.message);
     say = {{"device", describe(device, m.precision)},
            {"photos", names.size()},
            {"unreadable", ordered_json::array()},
@@ -126,14 +125,14 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
         std::printf("%s\n",
                     say.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
       else
-        std::printf("once all parts are done: match --folder %s --out %s --merge\n",
+        std::printf("once all parts are done: %s --folder %s --out %s --merge\n", program.c_str(),
                     f.photos.c_str(), out.c_str());
       return done;
     }
   }
   const FolderResults results = read_results(out);
   for (const std::string& part : results.unfinished)
-    std::fprintf(stderr, "match: part %s is not finished: its pairs are missing\n", part.c_str());
+    warn("part " + part + " is not finished: its pairs are missing");
   int64_t same = 0, matches = 0;
   for (const auto& [names, pair] : results.pairs) {
     same += pair.same_scene >= 0.5;
@@ -145,12 +144,11 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
       files.push_back(file);
   if (!page.empty()) {
     Report report = folder_report(results, f.photos);
-    for (const std::string& why : report.left_out)
-      std::fprintf(stderr, "match: left out of the report: %s\n", one_line(why).c_str());
+    for (const std::string& why : report.left_out) warn("left out of the report: " + why);
     report.about = {{"command", command}, {"program", std::string("match (cairn) ") + version}};
     if (!f.merge) report.about.insert(report.about.begin() + 1, {"matched by", m.describe()});
     if (report.pairs.empty()) {
-      std::fprintf(stderr, "match: no report: there is no pair to show\n");
+      warn("no report: there is no pair to show");
     } else {
       write_file_atomically(page, to_html(report), "match");
       files.push_back(page);
@@ -161,7 +159,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     say["matches"] = matches;
     if (m.verify != "none") say["same_scene_pairs"] = same;
     say["unfinished_parts"] = results.unfinished;
-    say["peak_bytes"] = peak_resident_memory();
+    say["peak_bytes"] = int64_t(peak_resident_memory());
     say["files"] = files;
     std::printf("%s\n", say.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
     return done;

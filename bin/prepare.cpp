@@ -35,8 +35,7 @@ int prepare(const Arguments& a) {
   if (terminal) std::printf("\n");
   int64_t pairs = 0;
   for (const YfccPart& part : parts) {
-    for (const std::string& problem : part.problems)
-      std::fprintf(stderr, "prepare: %s\n", one_line(problem).c_str());
+    for (const std::string& problem : part.problems) warn(problem);
     std::printf("%-40s %6lld pairs\n", (part.scene + "/" + part.phase).c_str(),
                 (long long)part.pairs);
     pairs += part.pairs;
@@ -129,8 +128,7 @@ int show(const Arguments& a) {
     std::printf("%s  %lld correspondences  %s\n", path.c_str(), (long long)pair.positions0.dim(0),
                 pair.name.c_str());
   }
-  for (const BrokenPhoto& broken : data.train->broken())
-    std::fprintf(stderr, "prepare: skipped %s\n", one_line(broken.message).c_str());
+  for (const BrokenPhoto& broken : data.train->broken()) warn("skipped " + broken.message);
   std::printf("\nof %zu pairs\n", counts.size());
   print_histogram("correspondences in a pair", counts, {0, 1, 8, 16, 32, 64, 128, 512, 2048, 1e6});
   print_histogram("angle between the lines of sight of two cameras, degrees", sights,
@@ -185,5 +183,6 @@ int main(int argc, char** argv) {
     app.add_option("--seed", a.train.seed, "of what is drawn")->check(not_negative());
     add_pair_options(app, a.train);
   };
+  argv[1] = argv[0];  // it is the program's name that counts, not the command's
   return run_program(app, argc - 1, argv + 1, options, [&] { return yfcc ? prepare(a) : show(a); });
 }

@@ -67,7 +67,7 @@ struct Machine {
             [](std::string& text) {
               return is_device_name(text) ? "" : "must be auto, cpu, cuda or cuda:N, not " + text;
             },
-            ""))
+            "{auto,cpu,cuda}"))
         ->group(group);
     app.add_option("--threads", threads, "0: all cores")
         ->check(number("a number from 0 to 1024", [](double v) { return v >= 0 && v <= 1024; }))
@@ -101,57 +101,69 @@ inline std::string one_line(const std::string& text) {
   return line;
 }
 
+/// What the program is called, here and in what it says.
+inline std::string program;
+
+/// One line on stderr that begins with the program's name.
+inline void warn(const std::string& text) {
+  const bool color = colored(STDERR_FILENO);
+  std::fprintf(stderr, "%s%s:%s %s\n", color ? "\033[1;31m" : "", program.c_str(),
+               color ? "\033[0m" : "", one_line(text).c_str());
+}
+
 /// Adds the options, parses the command line, then runs `body`. Every error becomes one line on
 /// stderr. Installed as cairn-NAME, the program calls itself that.
 inline int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& options,
                        const std::function<int()>& body) {
   const std::string own = app.get_name(), called = argv[0];
-  if (called.substr(called.rfind('/') + 1) == "cairn-" + own) app.name("cairn-" + own);
-  const std::string name = app.get_name();
-  const auto say = [&](const std::string& text) {
-    std::string line = one_line(text);
+  if (called.substr(called.rfind('/') + 1) == "cairn-" + own.substr(0, own.find(' ')))
+    app.name("cairn-" + own);
+  program = app.get_name();
+  const auto say = [&](std::string text) {
     // An error of the program's own already begins with its name.
-    if (line.starts_with(own + ": ")) line.erase(0, own.size() + 2);
-    const bool color = colored(STDERR_FILENO);
-    std::fprintf(stderr, "%s%s:%s %s\n", color ? "\033[1;31m" : "", name.c_str(),
-                 color ? "\033[0m" : "", line.c_str());
+    if (text.starts_with(own + ": ")) text.erase(0, own.size() + 2);
+    warn(text);
   };
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error like a full disk
   app.formatter(std::make_shared<HelpFormatter>(
       [](const std::string& t) { return colored(STDOUT_FILENO) ? "\033[1m" + t + "\033[0m" : t; }));
+  const auto made = [&](const std::string& shell) {
+    require(app.get_name().find(' ') == std::string::npos, ErrorId::usage, own,
+            "--completion is not for '", app.get_name(), "'");
+    return shell == "bash" ? bash_completion(app) : zsh_completion(app);
+  };
   try {
-    options();
-    app.add_flag("--quiet", quiet, "say nothing but what is wrong")->group("Help");
-    app.add_option_function<std::string>(
-           "--completion",
-           [&](const std::string& shell) {
-             throw CLI::CallForVersion(shell == "bash" ? bash_completion(app) : zsh_completion(app),
-                                       0);
-           },
-           "bash or zsh: print a script that completes these options")
-        ->check(CLI::IsMember({"bash", "zsh"}))
-        ->type_name("SHELL")
-        ->group("Help");
-    app.add_flag_callback(
-           "--man", [&] { throw CLI::CallForVersion(man_page(app, version), 0); },
-           "print the manual's page (--man | man -l -)")
-        ->group("Help");
-    app.set_help_flag("-h,--help", "this text")->group("Help");
-    app.set_version_flag("--version", name + " (cairn) " + version, "the version")->group("Help");
-    app.parse(argc, argv);
-    if (quiet) require(std::freopen("/dev/null", "w", stdout), ErrorId::io, name, "no /dev/null");
-    const int code = body();
-    require(std::fflush(stdout) == 0 && !std::ferror(stdout), ErrorId::io, name,
+    int code = done;
+    try {
+      options();
+      app.add_flag("--quiet", quiet, "say nothing but what is wrong")->group("Help");
+      app.add_option_function<std::string>(
+             "--completion",
+             [&](const std::string& shell) { throw CLI::CallForVersion(made(shell), 0); },
+             "bash or zsh: print a script that completes these options")
+          ->check(CLI::IsMember({"bash", "zsh"}))
+          ->type_name("SHELL")
+          ->group("Help");
+      app.add_flag_callback(
+             "--man", [&] { throw CLI::CallForVersion(man_page(app, version), 0); },
+             "print the manual's page (--man | man -l -)")
+          ->group("Help");
+      app.set_help_flag("-h,--help", "this text")->group("Help");
+      app.set_version_flag("--version", program + " (cairn) " + version, "the version")
+          ->group("Help");
+      app.parse(argc, argv);
+      if (quiet) require(std::freopen("/dev/null", "w", stdout), ErrorId::io, own, "no /dev/null");
+      code = body();
+    } catch (const CLI::CallForHelp&) {
+      std::fputs(app.help().c_str(), stdout);
+    } catch (const CLI::CallForVersion& e) {
+      std::puts(e.what());
+    }
+    require(std::fflush(stdout) == 0 && !std::ferror(stdout), ErrorId::io, own,
             "cannot write to the standard output");
     return code;
-  } catch (const CLI::CallForHelp&) {
-    std::fputs(app.help().c_str(), stdout);
-    return done;
-  } catch (const CLI::CallForVersion& e) {
-    std::puts(e.what());
-    return done;
   } catch (const CLI::Error& e) {
-    say(std::string(e.what()) + " (" + name + " --help shows the options)");
+    say(std::string(e.what()) + " (" + program + " --help shows the options)");
     return bad_usage;
   } catch (const Error& e) {
     say(e.what());

@@ -212,8 +212,7 @@ int train(Arguments& a) {
     for (const PairSource* s : {data.train.get(), data.held_out.get()})
       for (const BrokenPhoto& broken : s ? s->broken() : std::vector<BrokenPhoto>())
         if (named.insert(broken.path).second)
-          std::fprintf(stderr, "train: skipped %s (%zu so far)\n", one_line(broken.message).c_str(),
-                       named.size());
+          warn(cat("skipped ", broken.message, " (", named.size(), " so far)"));
   };
 
   if (a.limit_memory > 0 && a.own) {  // as it was found to fit when the run began
@@ -240,8 +239,7 @@ int train(Arguments& a) {
   bool begun = !a.checkpoint.empty();
   if (own_run) {
     const auto resumed = trainer.resume(a.out);
-    for (const auto& line : resumed.damaged)
-      std::fprintf(stderr, "train: not used: %s\n", line.c_str());
+    for (const auto& line : resumed.damaged) warn("not used: " + line);
     begun = resumed.found;
     if (begun)
       std::printf("Resuming after step %lld.\n", static_cast<long long>(trainer.iteration()));
@@ -278,8 +276,7 @@ int train(Arguments& a) {
   };
   events.not_written = [&](const Error& e) {
     if (a.on_disk_full == "stop") return false;
-    std::fprintf(stderr, "train: step %lld: %s; the run goes on\n",
-                 static_cast<long long>(trainer.iteration()), one_line(e.what()).c_str());
+    warn(cat("step ", trainer.iteration(), ": ", e.what(), "; the run goes on"));
     return true;
   };
   events.stop = [] { return interrupted != 0; };

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "bin/program.h"
 #include "ucn/training_run.h"
 
 namespace cairn::ucn {
@@ -71,8 +72,7 @@ class Progress {
   /// What is wrong and what to try, once.
   void warn(bool wrong, const char* what, const char* try_this) {
     if (!wrong || !warned_.insert(what).second) return;
-    std::fprintf(stderr, "train: step %lld: %s; %s\n",
-                 static_cast<long long>(means_.mean().iteration), what, try_this);
+    cairn::warn(cat("step ", means_.mean().iteration, ": ", what, "; ", try_this));
   }
 
   std::set<std::string> warned_;

@@ -146,6 +146,16 @@ Tensor gaussian_blur(const Tensor& picture, double sigma) {
   return result;
 }
 
+Photometric Photometric::of_strength(double strength) {
+  Photometric p;
+  for (double* factor : {&p.gamma_limit, &p.contrast_limit}) *factor = std::pow(*factor, strength);
+  for (double* limit :
+       {&p.shade_limit, &p.brightness_limit, &p.blur_limit, &p.motion_blur_limit, &p.noise_limit})
+    *limit *= strength;
+  p.jpeg_quality = std::max(5.0, 95 - (95 - p.jpeg_quality) * strength);
+  return p;
+}
+
 Tensor change_appearance(const Tensor& picture, const Photometric& o, Random& random) {
   require(picture.rank() == 3, ErrorId::shape, "change_appearance", "expects H x W x C, not ",
           picture.shape());

@@ -19,6 +19,8 @@ struct Photometric {
   double jpeg = 0.4, jpeg_quality = 30;             ///< compression at this quality..95
 
   static Photometric none();
+  /// All limits `strength` times as strong: 0 changes next to nothing, 1 is the above.
+  static Photometric of_strength(double strength);
 };
 
 /// Applies the changes, in the order above, to H x W x C f32 in [0, 255]; the result is in [0,

@@ -1,4 +1,5 @@
-// parallel_for: the only way the library uses more than one core.
+// parallel_for: the only way that computations use more than one core (worker.h is for stages that
+// run beside each other).
 #pragma once
 
 #include <cstdint>

@@ -25,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 /// Everything that features depend on, and then all else that matches do.
 std::string feature_settings(const PhotoMatcherOptions& o, const std::string& weights) {
   std::string text =
-      cat("format 2, weights ", weights, ", exif ", o.photo.respect_exif, ", scale ", o.photo.scale,
+      cat("format 3, weights ", weights, ", exif ", o.photo.respect_exif, ", scale ", o.photo.scale,
           ", max-size ", o.photo.max_size, ", keypoints ", int(o.keypoints.kind), " ",
           o.keypoints.max_keypoints, " ", o.keypoints.contrast, ", rotations ", o.rotations,
           ", tile ", o.tile, ", scales");
@@ -106,10 +106,11 @@ double seconds_since(Clock::time_point start) {
 struct Decoded {
   std::optional<Photo> photo;
   Tensor keypoints;
-  std::string trouble;
+  std::string stamp, trouble;
 };
 Decoded decode(const PhotoMatcher& matcher, const fs::path& path) {
   Decoded d;
+  d.stamp = photo_stamp(path);
   try {
     Photo photo = matcher.read(path);
     d.keypoints = matcher.detect(photo);
@@ -140,7 +141,7 @@ std::vector<NamePair> listed_pairs(const std::string& path) {
     std::istringstream words(line);
     std::string a, b, more;
     require(bool(words >> a >> b) && !(words >> more) && a != b, ErrorId::format, "match", "'",
-            path, "': '", line.substr(0, 60), "' is not two names");
+            path, "': '", line.substr(0, 60), "' is not two different names");
     if (seen.insert(ordered(a, b)).second) pairs.push_back(ordered(a, b));
   }
   return pairs;
@@ -158,11 +159,12 @@ std::vector<BrokenPhoto> match_folder(PhotoMatcher& matcher, const std::vector<N
   std::error_code error;
   fs::create_directories(fs::path(o.results) / "features", error);
   require(!error, ErrorId::io, "match", "cannot make the folder '", o.results,
-          "': ", error.message());
+          "/features': ", error.message());
   const std::string settings = feature_settings(matcher.options(), o.weights_id);
   const FeatureCache cache(o.photos, fs::path(o.results) / "features", settings);
   ResultStore store(cat(o.results, "/results-", o.part, "-of-", o.parts, ".db"),
                     settings + match_settings(matcher.options().correspond, o));
+  store.forget_changed(o.photos);
   std::vector<NamePair> pairs = part_of(all, o.part, o.parts);
   const auto done = store.done();
   std::erase_if(pairs, [&](const NamePair& p) { return done.contains(p); });
@@ -231,11 +233,20 @@ std::vector<BrokenPhoto> match_folder(PhotoMatcher& matcher, const std::vector<N
     storing.post(commit);
   };
   Worker matching(8);
-  matching.post([&] { match(ready); });
+  // What was there before is matched bit by bit between the photos, so that these do not wait.
+  const size_t portions = missing.size() + 1;
+  const auto post_ready = [&](size_t portion) {
+    const auto at = [&](size_t k) {
+      return ready.begin() + ptrdiff_t(ready.size() * k / portions);
+    };
+    matching.post([&, some = std::vector(at(portion), at(portion + 1))] { match(some); });
+  };
   std::vector<BrokenPhoto> broken;
-  const auto ahead = size_t(std::clamp(num_threads(), 2, 4));
+  // At least one that is decoded while another is seen, unless there is to be but one thread.
+  const auto ahead = num_threads() == 1 ? 1 : size_t(std::clamp(num_threads(), 2, 4));
   std::deque<std::future<Decoded>> decoding;
-  for (size_t next = 0; const size_t i : missing) {
+  for (size_t next = 0, portion = 0; const size_t i : missing) {
+    post_ready(portion++);
     const auto start = Clock::now();
     for (; next < missing.size() && decoding.size() < ahead; ++next)
       decoding.push_back(
@@ -251,7 +262,7 @@ std::vector<BrokenPhoto> match_folder(PhotoMatcher& matcher, const std::vector<N
       if (!d.photo && other != unusable) ++dropped;
     }
     if (d.photo) {
-      const auto f = to_stored(matcher.prepare(std::move(*d.photo), d.keypoints, true));
+      const auto f = to_stored(matcher.prepare(std::move(*d.photo), d.keypoints, true), d.stamp);
       matching.post([&, i, f, now] {
         cache.write(names[i], f);
         match(now);
@@ -261,6 +272,7 @@ std::vector<BrokenPhoto> match_folder(PhotoMatcher& matcher, const std::vector<N
     }
     progress.photo(seconds_since(start), dropped);
   }
+  post_ready(missing.size());
   matching.finish();
   storing.finish();
   store.finish();

@@ -16,23 +16,22 @@ std::string flat(const std::string& name) {
   return text;
 }
 
-/// What tells a photo from another of its name.
-std::string stamp(const fs::path& photo) {
-  std::error_code error;
-  const auto size = fs::file_size(photo, error);
-  const auto time = fs::last_write_time(photo, error).time_since_epoch().count();
-  return cat(size, " bytes, ", int64_t(time));
-}
-
 constexpr const char* tables = R"(
 CREATE TABLE IF NOT EXISTS settings (value TEXT);
 CREATE TABLE IF NOT EXISTS photos (name TEXT PRIMARY KEY, width INTEGER, height INTEGER,
-  keypoints BLOB);
+  stamp TEXT, keypoints BLOB);
 CREATE TABLE IF NOT EXISTS pairs (name0 TEXT, name1 TEXT, matches BLOB, scores BLOB, kind INTEGER,
   matrix BLOB, inliers BLOB, same_scene REAL, PRIMARY KEY (name0, name1));
 )";
 
 }  // namespace
+
+std::string photo_stamp(const fs::path& photo) {
+  std::error_code error;
+  const auto size = fs::file_size(photo, error);
+  const auto time = fs::last_write_time(photo, error).time_since_epoch().count();
+  return cat(size, " bytes, ", int64_t(time));
+}
 
 int64_t StoredFeatures::nbytes() const {
   int64_t sum = keypoints.nbytes();
@@ -40,11 +39,12 @@ int64_t StoredFeatures::nbytes() const {
   return sum;
 }
 
-StoredFeatures to_stored(const PreparedPhoto& p) {
-  StoredFeatures stored{Tensor::empty(p.keypoints.shape(), DType::f64),
-                        p.photo.original.stored_width,
-                        p.photo.original.stored_height,
-                        {}};
+StoredFeatures to_stored(const PreparedPhoto& p, const std::string& stamp) {
+  StoredFeatures stored;
+  stored.keypoints = Tensor::empty(p.keypoints.shape(), DType::f64);
+  stored.width = p.photo.original.stored_width;
+  stored.height = p.photo.original.stored_height;
+  stored.stamp = stamp;
   for (int64_t k = 0; k < p.keypoints.dim(0); ++k) {
     const double* q = p.keypoints.data<double>() + 2 * k;
     std::ranges::copy(p.photo.to_stored(q[0], q[1]), stored.keypoints.data<double>() + 2 * k);
@@ -71,7 +71,7 @@ bool FeatureCache::has(const std::string& name) const {
       const auto at = file.metadata.find(key);
       return at != file.metadata.end() && at->second == value;
     };
-    return is("settings", settings_) && is("photo", stamp(photos_ / name));
+    return is("settings", settings_) && is("photo", photo_stamp(photos_ / name));
   } catch (const Error&) {
     return false;
   }
@@ -82,7 +82,7 @@ void FeatureCache::write(const std::string& name, const StoredFeatures& features
   Tensor kinds = Tensor::empty({views, 2}, DType::f64);
   nn::TensorFile file{{{"keypoints", features.keypoints}, {"views", kinds}},
                       {{"settings", settings_},
-                       {"photo", stamp(photos_ / name)},
+                       {"photo", features.stamp},
                        {"width", std::to_string(features.width)},
                        {"height", std::to_string(features.height)}}};
   for (int64_t v = 0; v < views; ++v) {
@@ -106,6 +106,7 @@ StoredFeatures FeatureCache::read(const std::string& path) {
   f.keypoints = tensor("keypoints", DType::f64);
   f.width = std::atoll(file.metadata.at("width").c_str());
   f.height = std::atoll(file.metadata.at("height").c_str());
+  f.stamp = file.metadata.at("photo");
   const Tensor kinds = tensor("views", DType::f64);
   for (int64_t v = 0; v < kinds.dim(0); ++v) {
     PhotoView view;
@@ -136,6 +137,22 @@ ResultStore::ResultStore(const std::string& path, const std::string& settings)
   transaction.commit();
 }
 
+void ResultStore::forget_changed(const fs::path& photos) {
+  std::vector<std::string> changed;
+  Statement known(database_, "SELECT name, stamp FROM photos");
+  while (known.step())
+    if (known.text(1) != photo_stamp(photos / known.text(0))) changed.push_back(known.text(0));
+  Transaction transaction(database_);
+  for (const std::string& name : changed) {
+    Statement(database_, "DELETE FROM pairs WHERE name0 = ? OR name1 = ?")
+        .bind(name)
+        .bind(name)
+        .run();
+    Statement(database_, "DELETE FROM photos WHERE name = ?").bind(name).run();
+  }
+  transaction.commit();
+}
+
 std::set<NamePair> ResultStore::done() {
   std::set<NamePair> pairs;
   Statement s(database_, "SELECT name0, name1 FROM pairs");
@@ -144,10 +161,11 @@ std::set<NamePair> ResultStore::done() {
 }
 
 void ResultStore::add(const std::string& name, const StoredFeatures& f) {
-  Statement(database_, "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?)")
+  Statement(database_, "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)")
       .bind(name)
       .bind(f.width)
       .bind(f.height)
+      .bind(f.stamp)
       .bind_blob(f.keypoints.data<double>(), size_t(f.keypoints.nbytes()))
       .run();
 }
@@ -178,6 +196,7 @@ FolderResults read_results(const std::string& folder) {
   std::ranges::sort(files);
   FolderResults results;
   std::string settings;
+  std::map<std::string, std::string> stamps;      // of photos
   std::map<int64_t, std::set<int64_t>> finished;  // of that many parts, which
   for (const std::string& file : files) {
     Database database(file, Database::Mode::read);
@@ -191,8 +210,11 @@ FolderResults read_results(const std::string& folder) {
     require(settings.empty() || these == settings, ErrorId::format, "match", "the results in '",
             file, "' were made with other settings than the others");
     settings = these;
-    Statement photos(database, "SELECT name, width, height, keypoints FROM photos");
+    Statement photos(database, "SELECT name, width, height, keypoints, stamp FROM photos");
     while (photos.step()) {
+      const std::string& seen = stamps.emplace(photos.text(0), photos.text(4)).first->second;
+      require(seen == photos.text(4), ErrorId::format, "match", "the photo '", photos.text(0),
+              "' has changed between the parts. Hint: run all parts again");
       FolderResults::Photo& p = results.photos[photos.text(0)];
       p.width = photos.integer(1);
       p.height = photos.integer(2);

@@ -11,14 +11,18 @@
 
 namespace cairn::ucn {
 
+/// What tells a photo from another that has its name: size and time.
+std::string photo_stamp(const std::filesystem::path& photo);
+
 /// One photo's features, in the pixels of its file.
 struct StoredFeatures {
   Tensor keypoints;  ///< K x 2 f64, stored px
   int64_t width = 0, height = 0;
+  std::string stamp;             ///< of the photo's file
   std::vector<PhotoView> views;  ///< with descriptors alone, on the CPU
   int64_t nbytes() const;
 };
-StoredFeatures to_stored(const PreparedPhoto& photo);
+StoredFeatures to_stored(const PreparedPhoto& photo, const std::string& stamp);
 
 /// A file per photo, good while the photo and the settings are what they were.
 class FeatureCache {
@@ -43,6 +47,8 @@ class ResultStore {
  public:
   /// Throws ErrorId::usage for results of other settings, ErrorId::io when the file is another's.
   ResultStore(const std::string& path, const std::string& settings);
+  /// Photos of the folder `photos` that are not those that were matched, and all their pairs.
+  void forget_changed(const std::filesystem::path& photos);
   std::set<NamePair> done();
   void add(const std::string& name, const StoredFeatures& features);
   void add(const NamePair& names, const FolderResults::Pair& pair);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "ucn/precision.h"
 
@@ -30,7 +31,7 @@ template <class T>
 std::string read(const std::string& text, const Range& range, T& to) {
   T value{};
   const char* end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, value);
+  const auto [at, error] = std::from_chars(text.data() + text.starts_with('+'), end, value);
   if (error != std::errc() || at != end)
     return wrong(std::is_integral_v<T> ? "a whole number" : "a number", text);
   if (!range.has(double(value))) return wrong(range.what, text);
@@ -193,8 +194,11 @@ std::vector<std::filesystem::path> weight_folders() {
   std::vector<fs::path> found;
   Dl_info here{};
   ::dladdr(reinterpret_cast<void*>(&weight_folders), &here);
-  for (fs::path from : {fs::weakly_canonical(here.dli_fname ? here.dli_fname : "", error),
-                        fs::read_symlink("/proc/self/exe", error)})
+  // A program that was found on the PATH is known to the loader by its name alone.
+  const std::string file = here.dli_fname ? here.dli_fname : "";
+  const fs::path self =
+      file.find('/') == std::string::npos ? "" : fs::weakly_canonical(file, error);
+  for (fs::path from : {self, fs::read_symlink("/proc/self/exe", error)})
     for (; from.has_relative_path(); from = from.parent_path())
       for (const char* folder : {"ucn/weights", "share/cairn/weights"})
         if (fs::is_directory(from.parent_path() / folder, error))
@@ -247,13 +251,13 @@ std::string MatcherSettings::weights_file() const {
   std::error_code error;
   if (!weights.empty() && fs::exists(weights, error)) return weights;
   const std::string name = weights.empty() ? "ucn-f" : weights;
-  const auto folders = weight_folders();
-  std::vector<std::string> names;
-  if (!folders.empty())
-    for (const auto& entry : fs::directory_iterator(folders[0], error))
-      if (entry.path().extension() == ".safetensors") names.push_back(entry.path().stem());
-  std::ranges::sort(names);
-  if (std::ranges::find(names, name) != names.end()) return folders[0] / (name + ".safetensors");
+  std::set<std::string> names;
+  for (const fs::path& folder : weight_folders()) {
+    if (fs::exists(folder / (name + ".safetensors"), error))
+      return folder / (name + ".safetensors");
+    for (const auto& entry : fs::directory_iterator(folder, error))
+      if (entry.path().extension() == ".safetensors") names.insert(entry.path().stem());
+  }
   std::string list;
   for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
   throw Error(ErrorId::io, "match",

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "data/image.h"
+#include "data/photometric.h"
 #include "data/text.h"
 #include "data/warp.h"
 
@@ -86,7 +87,7 @@ Warped seen_from_0(const ShownPair& p, const Homography& map) {
 Tensor with_legend(const Picture& picture) {
   const Tensor& image = picture.image;
   const auto width = double(image.dim(1));
-  const double text = std::clamp(width / 90, 9.0, 28.0), line = 2 * text;
+  double text = std::clamp(width / 90, 9.0, 28.0);
   struct Placed {
     double x, y;
     const Picture::Entry* entry;
@@ -95,6 +96,9 @@ Tensor with_legend(const Picture& picture) {
   const auto key = [&](const Picture::Entry& e) {  // the width of its colours
     return e.colors.empty() ? 0 : (e.colors.size() > 1 ? 6 * text : text) + text;
   };
+  for (const Picture::Entry& e : picture.legend)  // the longest still fits
+    while (text > 3 && key(e) + text_width(e.text, text) > width - 2 * text) text *= 0.9;
+  const double line = 2 * text;
   double x = text, y = 0;
   for (const Picture::Entry& e : picture.legend) {
     const double needed = key(e) + text_width(e.text, text);
@@ -157,42 +161,44 @@ Picture draw_lines(const ShownPair& p) {
 }
 
 Picture draw_density(const ShownPair& p) {
-  Tensor image = side_by_side(to_gray(p.image0), to_gray(p.image1), gap);
-  const int64_t h = image.dim(0), w = image.dim(1), step = 4;
+  // Each match counts around its ends by a Gaussian, on a grid of every fourth pixel.
+  constexpr int64_t step = 4;
   const double sigma = double(std::max(p.image0.dim(0), p.image0.dim(1))) / 40;
-  // Each match counts around its ends by a Gaussian, on every fourth pixel of its own photo.
-  const int64_t rows = (h + step - 1) / step, columns = (w + step - 1) / step;
-  std::vector<float> sums(size_t(rows * columns));
-  const int64_t middle = p.image0.dim(1) + gap / 2, reach = int64_t(3 * sigma / double(step)) + 1;
-  const auto add = [&](double x, double y, int64_t left, int64_t right) {
-    if (!std::isfinite(x + y)) return;
-    const int64_t cx = std::llround(x / double(step)), cy = std::llround(y / double(step));
-    for (int64_t i = std::max<int64_t>(0, cy - reach); i <= std::min(rows - 1, cy + reach); ++i)
-      for (int64_t j = std::max(left, cx - reach); j <= std::min(right, cx + reach); ++j) {
-        const double dx = double(j * step) - x, dy = double(i * step) - y;
-        sums[size_t(i * columns + j)] +=
-            float(std::exp(-(dx * dx + dy * dy) / (2 * sigma * sigma)));
-      }
-  };
-  for (size_t k = 0; k < p.matches.size(); ++k)
-    if (shown(p, k)) {
+  Tensor images[] = {to_rgb(p.image0).clone(), to_rgb(p.image1).clone()}, sums[2];
+  float most = 1e-6f;
+  for (size_t i = 0; i < 2; ++i) {
+    const int64_t rows = images[i].dim(0) / step + 1, columns = images[i].dim(1) / step + 1;
+    sums[i] = Tensor::zeros({rows, columns, 1});
+    for (size_t k = 0; k < p.matches.size(); ++k) {
       const PointPair& m = p.matches[k];
-      add(m.x0, m.y0, 0, middle / step);
-      add(m.x1 + double(p.image0.dim(1) + gap), m.y1, middle / step + 1, columns - 1);
+      const double x = (i == 0 ? m.x0 : m.x1) / step, y = (i == 0 ? m.y0 : m.y1) / step;
+      if (shown(p, k) && x > -0.5 && y > -0.5 && x < double(columns) - 0.5 &&
+          y < double(rows) - 0.5)
+        sums[i].data<float>()[std::lround(y) * columns + std::lround(x)] += 1;
     }
-  const float most = std::max(1e-6f, sums.empty() ? 0 : *std::ranges::max_element(sums));
-  uint8_t* pixel = image.data<uint8_t>();
-  for (int64_t y = 0; y < h; ++y)
-    for (int64_t x = 0; x < w; ++x, pixel += 3) {
-      const double share = double(sums[size_t(y / step * columns + x / step)] / most);
-      const Color color = blend(scale, share);
-      for (size_t c = 0; c < 3; ++c)
-        pixel[c] = uint8_t(std::lround(0.35 * pixel[c] + 0.65 * color[c]));
+    sums[i] = gaussian_blur(sums[i], sigma / step);
+    for (float& v : sums[i].span<float>()) {
+      v *= float(2 * M_PI * sigma * sigma / (step * step));  // 1 at a single match
+      most = std::max(most, v);
     }
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    uint8_t* pixel = images[i].data<uint8_t>();
+    for (int64_t y = 0; y < images[i].dim(0); ++y)
+      for (int64_t x = 0; x < images[i].dim(1); ++x, pixel += 3) {
+        const double share =
+            double(sums[i].data<float>()[y / step * sums[i].dim(1) + x / step] / most);
+        const Color color = blend(scale, share);
+        const double gray = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2];
+        for (size_t c = 0; c < 3; ++c)
+          pixel[c] = uint8_t(std::lround(0.35 * gray + 0.65 * color[c]));
+      }
+  }
   char text[80];
   std::snprintf(text, sizeof text, "0 to %.0f within %.0f px", double(most),
                 std::sqrt(2.0) * sigma);  // the disc whose area the Gaussian has
-  return {image, {{{std::begin(scale), std::end(scale)}, text}, {{}, counted(p)}}};
+  return {side_by_side(images[0], images[1], gap),
+          {{{std::begin(scale), std::end(scale)}, text}, {{}, counted(p)}}};
 }
 
 Picture draw_features(const Tensor& features0, const Tensor& features1) {

@@ -18,8 +18,7 @@ struct ShownPair {
   std::vector<uint8_t> inlier = {};  ///< one per match; empty: not verified, and all are shown
 };
 
-/// Side by side: the photos in `image`, of max(H) x (W0 + 4 + W1) x 3 u8, four black columns
-/// between, and what the colours mean.
+/// H x W x 3 u8, and what the colours mean.
 struct Picture {
   Tensor image;
   struct Entry {
@@ -30,6 +29,8 @@ struct Picture {
 };
 /// The picture with its legend below.
 Tensor with_legend(const Picture& picture);
+
+// The first four show the photos side by side, four black columns between.
 
 /// Inliers as discs at both ends, coloured by their place in photo 0.
 Picture draw_points(const ShownPair& pair);

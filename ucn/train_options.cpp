@@ -72,6 +72,7 @@ void each_setting(Options& o, F&& f) {
   f("crop", o.crop, side, decides);
   f("correspondences", o.correspondences, positive, decides);
   f("difficulty", o.difficulty, up_to_2, decides);
+  f("photometric", o.photometric, up_to_2, decides);
   f("optimizer", o.optimizer, any, decides);
   f("lr", o.lr, positive, decides);
   f("momentum", o.momentum, fraction, decides);

@@ -38,6 +38,7 @@ struct TrainOptions {
   int64_t crop = 128;               ///< views are crop x crop pixels
   int64_t correspondences = 2048;   ///< drawn in each pair
   double difficulty = 1;            ///< of the warps, see data/geometry/views.h
+  double photometric = 1;           ///< strength of changes of light, blur, noise, compression
   std::string optimizer = "adamw";  ///< adamw, adam, sgd
   double lr = 1e-3, momentum = 0.8, weight_decay = 1e-4;
   std::string schedule = "cosine";  ///< cosine, exponential, constant

@@ -101,6 +101,7 @@ TrainingData open_training_data(const TrainOptions& o) {
   HomographyPairsOptions warps;
   warps.views.height = warps.views.width = o.crop;
   warps.views.difficulty = o.difficulty;
+  warps.photometric = Photometric::of_strength(o.photometric);
   warps.channels = int(o.model.inputs);
   warps.correspondences = o.correspondences;
   // One limit for all the caches that there will be.
@@ -110,6 +111,7 @@ TrainingData open_training_data(const TrainOptions& o) {
   warps.cache_bytes = o.limit_cache * 1000000 / caches;
   PhotoViewOptions views;
   views.height = views.width = o.crop;
+  views.photometric = warps.photometric;
   views.correspondences = o.correspondences;
   ColmapPairsOptions real{.views = views};
   std::tie(real.min_angle, real.max_angle) = angles(o.angle);

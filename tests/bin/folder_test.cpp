@@ -135,6 +135,42 @@ TEST_CASE("parts give what the whole gives") {
   }
 }
 
+TEST_CASE("a photo that was replaced, or is gone, takes its pairs with it") {
+  const Photos p;
+  REQUIRE(p.match("").code == 0);
+  const std::string whole = only_pairs(ucn::read_results(p.folder / "out"));
+  const Image other = read_image(p.folder / "photos/4.png");
+  write_png(p.folder / "photos/3.png", resize_area(other.pixels, 50, 70));
+  CHECK(p.match("--export csv,colmap,hloc").code == 0);
+  const ucn::FolderResults replaced = ucn::read_results(p.folder / "out");
+  CHECK(replaced.photos.at("3.png").width == 70);
+  CHECK(replaced.pairs.size() == 10);
+  for (const auto& [names, pair] : replaced.pairs)
+    for (const auto& [a, b] : pair.matches) {
+      CHECK(size_t(a) < replaced.photos.at(names.first).keypoints.size());
+      CHECK(size_t(b) < replaced.photos.at(names.second).keypoints.size());
+    }
+  // As a run that never saw the other one.
+  std::filesystem::rename(p.folder / "out", p.folder / "changed");
+  CHECK(p.match("").code == 0);
+  CHECK(only_pairs(replaced) == only_pairs(ucn::read_results(p.folder / "out")));
+  CHECK(only_pairs(replaced) != whole);
+
+  std::filesystem::remove(p.folder / "photos/3.png");
+  CHECK(p.match("").code == 0);
+  CHECK(ucn::read_results(p.folder / "out").photos.size() == 4);
+  CHECK(ucn::read_results(p.folder / "out").pairs.size() == 6);
+
+  // A part that still knows the old photo does not go with one that knows the new.
+  REQUIRE(p.match("--shard 1/2").code == 0);
+  REQUIRE(p.match("--shard 2/2").code == 0);
+  write_png(p.folder / "photos/2.png", resize_area(other.pixels, 50, 70));
+  REQUIRE(p.match("--shard 1/2").code == 0);
+  const Finished merged = p.match("--merge");
+  CHECK(merged.failed_in_one_line(1));
+  CHECK(has(merged.err, "has changed between the parts"));
+}
+
 TEST_CASE("a folder's report goes where it is asked to, without photos that are gone") {
   const Photos p;
   const Finished r = p.match("--report out/all.html");

@@ -37,7 +37,12 @@ TEST_CASE("match --draw: each picture a file of its own, with a legend") {
   std::filesystem::remove_all(b.folder / "out");
   CHECK(b.match("a.png b.png --draw none").code == 0);
   CHECK(files_ending(b.folder / "out", ".png").empty());
-  CHECK(b.match("a.png b.png --draw points,circles").failed_in_one_line(2));
+  for (const char* bad : {"points,circles", "none,lines"})
+    CHECK(b.match(cat("a.png b.png --draw ", bad)).failed_in_one_line(2));
+  CHECK(b.match("a.png b.png --draw points,points --json").out.find("matches.png") ==
+        b.match("a.png b.png --draw points,points --json").out.rfind("matches.png"));
+  CHECK(json::parse(b.match("a.png c.png --draw overlay --json").out)["not_drawn"] ==
+        json{"overlay"});
 }
 
 TEST_CASE("--json says the same to programs, --quiet nothing") {
@@ -78,7 +83,13 @@ TEST_CASE("--json says the same to programs, --quiet nothing") {
   CHECK(has(all["unreadable"][0]["why"].get<std::string>(), "broken.png"));
   CHECK(all["files"] == json{"all/pairs.csv", "all/database.db", "all/page.html"});
   CHECK(json::parse(run(folder + "--json --shard 1/2").out)["part"] == "1/2");
-  CHECK(run(folder + "--quiet").out == "");
+  const Finished silent = run(folder + "--quiet");
+  CHECK(silent.code == 0);
+  CHECK(silent.out == "");
+  CHECK(has(silent.err, "broken.png"));
+  CHECK(run(folder + "--draw lines").failed_in_one_line(2));
+  CHECK(b.match("a.png b.png --quiet --json").failed_in_one_line(2));
+  CHECK(b.match("a.png b.png --explain --json").failed_in_one_line(2));
 }
 
 TEST_CASE("the help fits a terminal and names the defaults; the version is the project's") {
@@ -130,13 +141,19 @@ TEST_CASE("shells complete options and their values; the manual has every option
   CHECK(completed("match --sc", 1) == "--scale --scales\n");
   CHECK(completed("match a b --verify h", 4) == "homography\n");
   CHECK(completed("match --mode all", 2) == "all all_all\n");
-  CHECK(completed("match " + (bench().folder / "a.p"), 1) == (bench().folder / "a.png") + "\n");
+  CHECK(completed("match photo", 1) == "\n");  // files are left to the shell
+  CHECK(completed("match a b --draw", 3) == "--draw\n");
+  CHECK(completed("match --draw o", 2) == "overlay\n");
   const std::string zsh = run("exec match --completion zsh").out;
   CHECK(zsh.starts_with("#compdef cairn-match"));
   CHECK(has(zsh,
             "'--verify[by RANSAC\\: none, homography, fundamental or essential "
             "\\[fundamental\\]]:value:(none homography fundamental essential)'"));
+  CHECK(has(zsh, "'--json[print what there is to say as one JSON object, for programs]' "));
   CHECK(run("exec match --completion fish").failed_in_one_line(2));
+  CHECK(run("exec prepare show --completion bash").failed_in_one_line(2));
+  CHECK(run("match --help >/dev/full").failed_in_one_line(1));
+  CHECK(!has(run("train --help").out, "BOOLEAN"));
   for (const std::string program : {"match", "train", "eval", "convert", "bench", "prepare show"}) {
     const std::string page = run("exec " + program + " --man").out,
                       help = run("exec " + program + " --help").out;

@@ -148,7 +148,8 @@ TEST_CASE("match does not write over what it reads") {
   const std::string before = contents(bench().folder / "taken/matches.png");
   for (const char* how :
        {"taken/matches.png b.png --out taken", "b.png taken/matches.png --out taken",
-        "taken/matches.png b.png --trace taken/matches.png"}) {
+        "taken/matches.png b.png --trace taken/matches.png", "a.png b.png --trace out/matches.csv",
+        "a.png b.png --trace taken/../out/matches.png"}) {
     const Finished r = run("cd '" + bench().folder.path.string() +
                            "'; exec match --weights weights.safetensors " + how);
     CAPTURE(how);

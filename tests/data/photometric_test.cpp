@@ -67,6 +67,28 @@ TEST_CASE("nothing changes without changes; each change alone changes; the seed 
   }
 }
 
+TEST_CASE("the strength multiplies what changes") {
+  const auto change = [](double strength) {
+    double sum = 0;
+    for (uint64_t seed = 0; seed < 40; ++seed) {
+      Random random(seed);
+      const Tensor before = picture();
+      const Tensor after = change_appearance(before, Photometric::of_strength(strength), random);
+      for (int64_t i = 0; i < before.numel(); ++i)
+        sum += std::abs(after.data<float>()[i] - before.data<float>()[i]);
+    }
+    return sum / double(40 * picture().numel());
+  };
+  const double none = change(0), half = change(0.5), whole = change(1), twice = change(2);
+  CHECK(none < 1);  // what rounding and compression at the highest quality leave
+  CHECK(half > 2 * none);
+  CHECK(whole > 1.5 * half);
+  CHECK(twice > 1.2 * whole);
+  Random a(3), b(3);
+  CHECK(same_bits(change_appearance(picture(), {}, a),
+                  change_appearance(picture(), Photometric::of_strength(1), b)));
+}
+
 TEST_CASE("values stay in [0, 255] and the picture stays itself, gray and colour") {
   for (const int64_t c : {1, 3})
     for (uint64_t seed = 0; seed < 60; ++seed) {

@@ -1,6 +1,7 @@
 // The C library and the C++ one over it, as programs of others call them.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include "ucn/library/cairn.hpp"
 #include "ucn/match_files.h"
 #include "ucn/matcher_settings.h"
+#include "ucn/photo.h"
 #include "ucn/weights.h"
 
 using namespace cairn;
@@ -107,6 +109,12 @@ TEST_CASE("features are unit vectors, a pixel each, and those that matching comp
       squares += double(f[k + size_t(c)]) * f[k + size_t(c)];
     CHECK(squares == doctest::Approx(1));
   }
+  Tensor pixels = Tensor::empty({96, 128, 1}, DType::u8);
+  for (int64_t y = 0; y < 96; ++y)
+    std::memcpy(pixels.data<uint8_t>() + y * 128, two.a.pixels + y * 136, 128);
+  const auto weights = ucn::load_weights(ucn::MatcherSettings().weights_file());
+  const Tensor expected = ucn::extract_features(*weights.network, pixels);
+  CHECK(std::ranges::equal(f, expected.span<float>()));
 }
 
 TEST_CASE("what was not verified has no geometry, and says so") {
@@ -173,7 +181,7 @@ TEST_CASE("what a C program may do wrong is an error with a message, not a crash
   image = two.a;
   image.stride = 100;
   fails(cairn_match_images(matcher, &two.a, &image, &matches), CAIRN_ERROR_ARGUMENT,
-        "cairn: a stride of 100 bytes is less than a row's 128");
+        "cairn: a stride of 100 bytes, with 128 in a row");
   image = two.a;
   image.height = 0;
   fails(cairn_match_images(matcher, &image, &two.a, &matches), CAIRN_ERROR_ARGUMENT,
@@ -181,6 +189,9 @@ TEST_CASE("what a C program may do wrong is an error with a message, not a crash
   image.pixels = nullptr;
   fails(cairn_match_images(matcher, &image, &two.a, &matches), CAIRN_ERROR_ARGUMENT,
         "cairn: the pointer to pixels is NULL");
+  image = two.a;
+  image.stride = ptrdiff_t{1} << 62;
+  CHECK(cairn_match_images(matcher, &image, &two.a, &matches) == CAIRN_ERROR_ARGUMENT);
   CHECK(cairn_set_threads(0) == CAIRN_ERROR_ARGUMENT);
   CHECK(cairn_matches_write(nullptr, "x.csv") == CAIRN_ERROR_ARGUMENT);
   CHECK(cairn_train(nullptr, "run", nullptr, nullptr, nullptr) == CAIRN_ERROR_ARGUMENT);
@@ -242,7 +253,18 @@ TEST_CASE("a folder of photos becomes a model; a run that is stopped goes on") {
   const Two two;
   const Matcher matcher({{"model", folder / "run/weights.safetensors"}, {"no-align", "true"}});
   CHECK(matcher.channels() == 8);
-  CHECK(matcher.match(two.a, two.b).size() < 10000);
+  CHECK(matcher.match(two.a, two.a).size() > 20);  // a photo and itself
+
+  // Weights that no checkpoint goes with are left alone; others decide the network.
+  std::filesystem::create_directories(folder / "precious");
+  std::filesystem::copy_file(folder / "run/weights.safetensors",
+                             folder / "precious/weights.safetensors");
+  CHECK_THROWS_WITH_AS(ucn::train(folder / "photos", folder / "precious", settings),
+                       doctest::Contains("no checkpoint to continue from"), ucn::Failure);
+  const std::string more = R"({"iterations": 1, "crop": 32, "num_pos": 20, "init": ")" +
+                           (folder / "run/weights.safetensors") + "\"}";
+  ucn::train(folder / "photos", folder / "more", more);
+  CHECK(Matcher({{"model", folder / "more/weights.safetensors"}}).channels() == 8);
 
   const auto fails = [&](const std::string& text, const std::string& images) {
     try {

@@ -134,7 +134,14 @@ TEST_CASE("a legend is a strip below, as long as it needs") {
   CHECK(at(one, 12, 62) == std::array{255, 0, 0});
   double white = 0;
   for (int64_t x = 25; x < 100; ++x) white += at(one, x, 63)[1];
-  CHECK(white > 500);  // letters
+  CHECK(white > 500);                 // letters
+  const std::string longer(60, 'H');  // is made to fit: its last letter is there
+  const Tensor narrow = with_legend({p.image, {{{}, longer}}});
+  white = 0;
+  for (int64_t y = 50; y < narrow.dim(0); ++y)
+    for (int64_t x = 280; x < 300; ++x) white += at(narrow, x, y)[1];
+  CHECK(white > 200);
+  for (int64_t y = 50; y < narrow.dim(0); ++y) CHECK(at(narrow, 299, y)[1] == 0);
 }
 
 TEST_CASE("text is as wide as it says, and of any height") {

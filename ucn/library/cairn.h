@@ -8,7 +8,8 @@
  *
  * Link with -lcairn (pkg-config cairn). Functions that can fail return a status; what they were to
  * make is then NULL. All functions may be called from several threads at once; calls that use one
- * matcher wait for each other. A NULL where an object is wanted is CAIRN_ERROR_ARGUMENT. */
+ * matcher wait for each other, and so do all that use the GPU, of which a process uses one. A NULL
+ * where an object is wanted is CAIRN_ERROR_ARGUMENT. */
 #ifndef CAIRN_H
 #define CAIRN_H
 
@@ -23,7 +24,7 @@ typedef enum cairn_status {
   CAIRN_OK = 0,
   CAIRN_ERROR_ARGUMENT = 1, /* a value outside what the function accepts, an unknown setting */
   CAIRN_ERROR_IO = 2,       /* a file is missing, unreadable, the disk is full, ... */
-  CAIRN_ERROR_FORMAT = 3,   /* a file's bytes are not what they claim to be */
+  CAIRN_ERROR_FORMAT = 3,   /* a file's bytes, or JSON, are not what they should be */
   CAIRN_ERROR_WEIGHTS = 4,  /* weights that do not fit, or whose features are not finite */
   CAIRN_ERROR_DEVICE = 5,   /* the GPU that was asked for cannot be used */
   CAIRN_ERROR_MEMORY = 6,   /* there is none left */
@@ -69,7 +70,7 @@ void cairn_matches_destroy(cairn_matches* matches); /* may be NULL */
  * `matches`. */
 size_t cairn_matches_count(const cairn_matches* matches);
 /* x0, y0, x1, y1 of each, in px of the files as they are stored or of the images; (0, 0) is the
- * centre of the top-left pixel. */
+ * centre of the top-left pixel. NULL when there are none. */
 const double* cairn_matches_points(const cairn_matches* matches);
 /* Cosines of the two features, in -1..1. */
 const double* cairn_matches_scores(const cairn_matches* matches);
@@ -79,7 +80,7 @@ const double* cairn_matches_confidences(const cairn_matches* matches);
 const uint8_t* cairn_matches_inliers(const cairn_matches* matches);
 /* That geometry, row-major: a homography x1 ~ H x0, or a fundamental or essential matrix with
  * x1' F x0 = 0 (the setting "verify"). Returns how many matches obey it; 0: none was found, and
- * the matrix is zero. */
+ * the matrix, which may be NULL, is zero. */
 size_t cairn_matches_geometry(const cairn_matches* matches, double matrix[9]);
 /* The probability that both photos show the same scene; -1 with verify=none. */
 double cairn_matches_same_scene(const cairn_matches* matches);

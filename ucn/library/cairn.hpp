@@ -9,10 +9,10 @@
 
 #include <array>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "cairn.h"
@@ -34,7 +34,10 @@ inline void check(cairn_status status) {
 class Matcher {
  public:
   /// By the names of bin/match's flags without dashes: {{"max-keypoints", "4000"}}; "device".
-  using Settings = std::vector<std::pair<std::string, std::string>>;
+  struct Setting {
+    std::string name, value;
+  };
+  using Settings = std::vector<Setting>;
 
   struct Correspondence {
     double x0, y0, x1, y1;  ///< px of the files as stored, or of the images
@@ -81,7 +84,9 @@ class Matcher {
     std::vector<Correspondence> matches_;
   };
 
-  explicit Matcher(const Settings& settings = {}) {
+  Matcher() : Matcher(Settings()) {}
+  explicit Matcher(std::initializer_list<Setting> settings) : Matcher(Settings(settings)) {}
+  explicit Matcher(const Settings& settings) {
     std::vector<std::string> texts;
     for (const auto& [name, value] : settings) texts.push_back(name + "=" + value);
     std::vector<const char*> pointers;
@@ -104,8 +109,10 @@ class Matcher {
 
   /// A unit vector of channels() values for each pixel: height x width x channels.
   std::vector<float> features(const cairn_image& image) const {
-    if (image.width < 1 || image.height < 1) return {};
-    std::vector<float> values(size_t(image.width) * size_t(image.height) * size_t(channels()));
+    const bool sensible = image.width > 0 && image.height > 0 &&
+                          int64_t{image.width} * image.height <= int64_t{1} << 28;
+    std::vector<float> values(
+        sensible ? size_t(image.width) * size_t(image.height) * size_t(channels()) : 1);
     check(cairn_dense_features(handle_.get(), &image, values.data()));
     return values;
   }
@@ -119,7 +126,7 @@ class Matcher {
 };
 
 /// Trains on the photos of a folder, see cairn_train(); `go_on` is asked after each step. The
-/// weights are then run + "/weights.safetensors".
+/// weights are then run + "/weights.safetensors". It must not throw.
 inline void train(const std::string& images, const std::string& run,
                   const std::string& settings = "{}",
                   const std::function<bool(const cairn_training_step&)>& go_on = {}) {

@@ -1,6 +1,7 @@
 // The C library: handles around the C++ of the floors below, exceptions as status codes.
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <new>
 
@@ -8,6 +9,7 @@
 #include "tensor/parallel.h"
 #include "ucn/library/cairn.h"
 #include "ucn/match_photos.h"
+#include "ucn/precision.h"
 #include "ucn/run_folder.h"
 #include "ucn/training_run.h"
 
@@ -16,6 +18,7 @@ using namespace cairn::ucn;
 
 struct cairn_matcher {
   std::mutex mutex;  // the network's memory serves one call at a time
+  Device device;
   MatcherSettings settings;
   Weights weights;
   std::unique_ptr<PhotoMatcher> matcher;
@@ -92,8 +95,8 @@ Tensor pixels_of(const cairn_image* image) {
   require(i.channels == 1 || i.channels == 3 || i.channels == 4, ErrorId::argument, "cairn",
           "an image has 1, 3 or 4 channels, not ", i.channels);
   const ptrdiff_t row = ptrdiff_t{i.width} * i.channels, stride = i.stride == 0 ? row : i.stride;
-  require(std::abs(stride) >= row, ErrorId::argument, "cairn", "a stride of ", stride,
-          " bytes is less than a row's ", row);
+  require(std::abs(stride) >= row && std::abs(stride) < ptrdiff_t{1} << 40, ErrorId::argument,
+          "cairn", "a stride of ", stride, " bytes, with ", row, " in a row");
   const int64_t channels = i.channels == 1 ? 1 : 3;
   Tensor pixels = Tensor::empty({i.height, i.width, channels}, DType::u8);
   uint8_t* to = pixels.data<uint8_t>();
@@ -103,17 +106,40 @@ Tensor pixels_of(const cairn_image* image) {
   return pixels;
 }
 
+/// The GPU has one stream of work and one kind of arithmetic for the whole process: whoever uses it
+/// has it alone.
+std::mutex gpu;
+std::unique_lock<std::mutex> alone_on(Device device) {
+  return device == Device::cuda ? std::unique_lock(gpu) : std::unique_lock<std::mutex>();
+}
+
+/// A matcher's turn.
+class Turn {
+ public:
+  explicit Turn(cairn_matcher& m) : one_(m.mutex), gpu_(alone_on(m.device)) {
+    if (m.device == Device::cuda)
+      set_precision(*m.weights.network, precision(m.settings.precision));
+  }
+
+ private:
+  std::lock_guard<std::mutex> one_;
+  std::unique_lock<std::mutex> gpu_;
+};
+
 template <class Read>
 cairn_status match(cairn_matcher* m, cairn_matches** matches, Read&& read) {
   if (matches) *matches = nullptr;
   return guarded([&] {
     require_given(m, "the matcher");
     require_given(matches, "the place for the matches");
-    const std::lock_guard lock(m->mutex);
-    auto [photo0, photo1] = read();
+    const Turn turn(*m);
     auto result = std::make_unique<cairn_matches>();
-    result->file =
+    auto [photo0, photo1] = read(result->file);
+    MatchFile file =
         match_photos(*m->matcher, m->settings, std::move(photo0), std::move(photo1)).file;
+    file.photo0.path = result->file.photo0.path;
+    file.photo1.path = result->file.photo1.path;
+    result->file = std::move(file);
     *matches = result.release();
   });
 }
@@ -151,7 +177,8 @@ cairn_status cairn_matcher_create(const char* const* settings, size_t count,
       else
         set(m->settings, name, value);
     }
-    const Device where = use_device(device);
+    const Device where = m->device = use_device(device);
+    const auto lock = alone_on(where);
     m->settings.resolve(where);
     m->settings.options.correspond.measure_exact = false;  // which only people read
     m->weights = m->settings.load(where);
@@ -163,20 +190,17 @@ void cairn_matcher_destroy(cairn_matcher* matcher) { delete matcher; }
 
 cairn_status cairn_match_files(cairn_matcher* matcher, const char* photo0, const char* photo1,
                                cairn_matches** matches) {
-  const cairn_status status = match(matcher, matches, [&] {
+  return match(matcher, matches, [&](MatchFile& file) {
     require_given(photo0, "the first photo");
     require_given(photo1, "the second photo");
+    file.photo0.path = photo0;
+    file.photo1.path = photo1;
     return std::pair(matcher->matcher->read(photo0), matcher->matcher->read(photo1));
   });
-  if (status == CAIRN_OK) {
-    (*matches)->file.photo0.path = photo0;
-    (*matches)->file.photo1.path = photo1;
-  }
-  return status;
 }
 cairn_status cairn_match_images(cairn_matcher* matcher, const cairn_image* image0,
                                 const cairn_image* image1, cairn_matches** matches) {
-  return match(matcher, matches, [&] {
+  return match(matcher, matches, [&](MatchFile&) {
     const auto photo = [&](const cairn_image* image) {
       return as_photo(oriented(pixels_of(image), 1), matcher->weights.network->config().inputs,
                       matcher->settings.options.photo);
@@ -224,7 +248,7 @@ cairn_status cairn_dense_features(cairn_matcher* matcher, const cairn_image* ima
   return guarded([&] {
     require_given(matcher, "the matcher");
     require_given(features, "the place for the features");
-    const std::lock_guard lock(matcher->mutex);
+    const Turn turn(*matcher);
     const Photo photo =
         as_photo(oriented(pixels_of(image), 1), matcher->weights.network->config().inputs, {});
     const Tensor f = matcher->matcher->extractor()(photo.pixels).to(Device::cpu).to(DType::f32);
@@ -249,14 +273,28 @@ cairn_status cairn_train(const char* images, const char* run, const char* settin
       o = train_options_from_json(settings, "the settings", o);
     }
     o.images = images;
+    nn::TensorFile initial;
+    if (!resumed && !o.init.empty()) {  // the weights decide which network it is
+      initial = read_weights(o.init);
+      const double momentum = o.model.bn_momentum;
+      o.model = config_from(initial.metadata, o.init);
+      o.model.bn_momentum = momentum;
+    }
     check(o);
+    require(o.loss_name != "score" || !o.init.empty(), ErrorId::usage, "train",
+            "the loss 'score' needs weights to judge ('init')");
+    std::error_code error;
+    require(resumed || !std::filesystem::exists(folder + "/weights.safetensors", error),
+            ErrorId::argument, "train", "'", folder,
+            "' holds weights, but no checkpoint to continue from");
+    const auto lock = alone_on(device);
     const TrainingData data = open_training_data(o);
     const RunFolder held(folder);
     Trainer trainer(o, *data.train, device);
     if (resumed)
       trainer.resume(folder);
     else if (!o.init.empty())
-      trainer.begin_with(read_weights(o.init), o.init);
+      trainer.begin_with(initial, o.init);
     write_file_atomically(config, to_json(o), "train");
     bool stop = false;
     TrainingEvents events;
