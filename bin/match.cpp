@@ -89,18 +89,18 @@ class Stages {
 };
 
 /// The interactive page of two photos.
-std::string report_of(const Arguments& a, const PreparedPhoto& p0, const PreparedPhoto& p1,
-                      const PhotoMatches& found, const MatchFile& file, const Stages& stage) {
+std::string report_of(const Arguments& a, const MatchedPhotos& m, const Stages& stage) {
+  const MatchFile& file = m.file;
   const auto name = [](const std::string& path) {
     return std::filesystem::path(path).filename().string();
   };
   Report report;
-  report.photos = {report_photo(name(a.photo0), p0.photo.original),
-                   report_photo(name(a.photo1), p1.photo.original)};
+  report.photos = {report_photo(name(a.photo0), m.photo0.photo.original),
+                   report_photo(name(a.photo1), m.photo1.photo.original)};
   ReportPair& pair = report.pairs.emplace_back();
   pair.photo1 = 1;
   constexpr size_t most = 20000;  // more are too slow to move
-  pair.matches = found.found.matches;
+  pair.matches = m.found.found.matches;
   pair.inlier = file.geometry.inlier;
   pair.found = int64_t(pair.matches.size());
   pair.found_inliers = file.geometry.inliers;
@@ -109,7 +109,7 @@ std::string report_of(const Arguments& a, const PreparedPhoto& p0, const Prepare
   if (pair.inlier.size() > most) pair.inlier.resize(most);
   pair.geometry = a.matcher.verify;
   pair.same_scene = file.same_scene;
-  pair.grids = feature_grids(p0, *found.view0, p1, *found.view1);
+  pair.grids = feature_grids(m.photo0, *m.found.view0, m.photo1, *m.found.view1);
   report.about = {{"command", a.command},
                   {"matched by", a.matcher.describe()},
                   {"program", std::string("match (cairn) ") + version}};
@@ -304,18 +304,17 @@ int run(Arguments& a) {
   };
   MatchedPhotos matched =
       match_photos(matcher, a.matcher, std::move(photo0), std::move(photo1), run_stage);
-  const auto& [look, p0, p1, result, file] = matched;
   matched.file.photo0.path = a.photo0;
   matched.file.photo1.path = a.photo1;
 
   std::string page;
-  if (!a.report.empty()) stage("report", [&] { page = report_of(a, p0, p1, result, file, stage); });
+  if (!a.report.empty()) stage("report", [&] { page = report_of(a, matched, stage); });
   std::vector<Tensor> pictures;
   if (!a.draw.empty())
     stage("drawing", [&] { pictures = pictures_of(a.draw, matched, *weights.network); });
   std::vector<std::string> missing;
   stage("writing", [&] {
-    for (const std::string& e : a.exports) write_matches(a.out + "/matches." + e, file);
+    for (const std::string& e : a.exports) write_matches(a.out + "/matches." + e, matched.file);
     if (!page.empty()) write_file_atomically(a.report, page, "match");
     for (size_t k = 0; k < a.draw.size(); ++k) {
       const std::string path = a.out + "/" + picture_file(a.draw[k]);
