@@ -49,6 +49,8 @@ if(HEADERS)
   return()
 endif()
 run(${place}/build/hello)
+run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/project -B ${place}/shared -DSHARED=ON
+  -DCMAKE_PREFIX_PATH=${prefix})
 
 set(photos ${root}/data/demo/pair/a.jpg ${root}/data/demo/pair/b.jpg)
 run(${place}/build/match ${photos} max-keypoints=300 mode=keypoints)

@@ -2,7 +2,7 @@
 //
 //   train_and_match FOLDER A B
 //
-//   find_package(cairn REQUIRED)
+//   find_package(cairn REQUIRED COMPONENTS shared)
 //   target_link_libraries(train_and_match cairn::cairn)
 #include <cairn.hpp>
 #include <iostream>
