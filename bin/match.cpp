@@ -250,7 +250,7 @@ void print_json(const Summary& s) {
   if (s.device == Device::cuda) j["peak_gpu_bytes"] = memory_stats(Device::cuda).peak;
   j["not_drawn"] = s.missing;
   j["files"] = s.files;
-  std::printf("%s\n", j.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+  print(j);
 }
 
 int run(Arguments& a) {

@@ -39,6 +39,11 @@ inline void require_folder_of(const char* flag, const std::string& file) {
           flag, ": there is no folder '", folder.string(), "'");
 }
 
+/// What --json prints. Names of files need not be UTF-8, as JSON has to be.
+inline void print(const nlohmann::ordered_json& j) {
+  std::printf("%s\n", j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+}
+
 /// One line on a terminal that is written over; nothing elsewhere.
 inline void show(const ucn::FolderDone& d) {
   static const bool terminal = ::isatty(STDERR_FILENO) == 1 && !quiet;
@@ -122,8 +127,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     }
     if (parts > 1) {
       if (json)
-        std::printf("%s\n",
-                    say.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
+        print(say);
       else
         std::printf("once all parts are done: %s --folder %s --out %s --merge\n", program.c_str(),
                     f.photos.c_str(), out.c_str());
@@ -161,7 +165,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     say["unfinished_parts"] = results.unfinished;
     say["peak_bytes"] = int64_t(peak_resident_memory());
     say["files"] = files;
-    std::printf("%s\n", say.dump(2, ' ', false, ordered_json::error_handler_t::replace).c_str());
+    print(say);
     return done;
   }
   std::printf("matched                  %zu pairs of %zu photos, %lld matches a pair\n",

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -53,14 +52,8 @@ inline std::vector<Tensor> pictures_of(const std::vector<std::string>& kinds,
   using namespace ucn;
   const ShownPair pair = shown_pair(m);
   const auto features = [&](const Photo& photo) {
-    const Tensor& p = photo.pixels;
-    const double scale = std::min(1.0, 640 / double(std::max(p.dim(0), p.dim(1))));
-    const auto extent = [&](int axis) {
-      return std::max<int64_t>(1, std::llround(scale * double(p.dim(axis))));
-    };
-    return extract_features(network, resize_area(p, extent(0), extent(1)))
-        .to(Device::cpu)
-        .to(DType::f32);
+    const Photo small = as_photo(photo.original, network.config().inputs, {.max_size = 640});
+    return extract_features(network, small.pixels).to(Device::cpu).to(DType::f32);
   };
   std::optional<Homography> plane;
   if (std::ranges::count(kinds, "overlay") + std::ranges::count(kinds, "checkerboard") > 0)

@@ -176,10 +176,8 @@ TrainOptions settings_below(Arguments& a) {
   o.precision = "auto";
   if (!a.config.empty()) o = train_options_from_json(text_of(a.config), a.config, o);
   if (const std::string init = a.train.init.empty() ? o.init : a.train.init; !init.empty()) {
-    const double momentum = o.model.bn_momentum;
     a.initial = read_weights(init);
-    o.model = config_from(a.initial.metadata, init);
-    o.model.bn_momentum = momentum;
+    take_network(o, a.initial.metadata, init);
   }
   return o;
 }

@@ -160,6 +160,12 @@ void check(const TrainOptions& o) {
   one_of("model", o.model.model, models);
 }
 
+void take_network(TrainOptions& options, const Metadata& metadata, const std::string& origin) {
+  const double momentum = options.model.bn_momentum;
+  options.model = config_from(metadata, origin);
+  options.model.bn_momentum = momentum;
+}
+
 TrainOptions preset(const std::string& name) {
   require(name == "reference", ErrorId::usage, "train", "there is no preset '", name,
           "', only reference");

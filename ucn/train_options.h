@@ -6,7 +6,7 @@
 
 #include "data/homography_pairs.h"
 #include "ucn/loss.h"
-#include "ucn/resunet.h"
+#include "ucn/weights.h"
 
 namespace cairn::ucn {
 
@@ -64,6 +64,9 @@ std::string to_json(const TrainOptions& options);
 TrainOptions train_options_from_json(const std::string& text, const std::string& origin,
                                      TrainOptions options = {});
 
+/// The network that weights of this `metadata` are for, which begin a run; how its norms average is
+/// not theirs to say.
+void take_network(TrainOptions& options, const Metadata& metadata, const std::string& origin);
 /// "reference": Open-UCN's own recipe, whole. Throws ErrorId::usage for an unknown name.
 TrainOptions preset(const std::string& name);
 

@@ -274,11 +274,9 @@ cairn_status cairn_train(const char* images, const char* run, const char* settin
     }
     o.images = images;
     nn::TensorFile initial;
-    if (!resumed && !o.init.empty()) {  // the weights decide which network it is
+    if (!resumed && !o.init.empty()) {
       initial = read_weights(o.init);
-      const double momentum = o.model.bn_momentum;
-      o.model = config_from(initial.metadata, o.init);
-      o.model.bn_momentum = momentum;
+      take_network(o, initial.metadata, o.init);
     }
     check(o);
     require(o.loss_name != "score" || !o.init.empty(), ErrorId::usage, "train",
