@@ -114,7 +114,7 @@ mutate: everything  ## plant bugs one at a time; the tests must find each
 clang: deps  ## build with clang, warnings as errors
 	@.ci/deps clang
 	@$(call build,build/clang,all,-DCMAKE_CXX_COMPILER=clang++ -DCAIRN_WERROR=ON -DCAIRN_CUDA=OFF \
-	  -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1)
+	  -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0)
 
 fuzz: deps  ## feed damaged files to the readers, SECONDS=60 each, under the address sanitizer
 	@.ci/deps clang

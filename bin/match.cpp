@@ -109,7 +109,10 @@ std::string report_of(const Arguments& a, const MatchedPhotos& m, const Stages& 
   if (pair.inlier.size() > most) pair.inlier.resize(most);
   pair.geometry = a.matcher.verify;
   pair.same_scene = file.same_scene;
-  pair.grids = feature_grids(m.photo0, *m.found.view0, m.photo1, *m.found.view1);
+  constexpr int64_t cells = 64;
+  const std::array coarse = {coarse_features(m.photo0, *m.found.view0, cells),
+                             coarse_features(m.photo1, *m.found.view1, cells)};
+  if (coarse[0].defined() && coarse[1].defined()) pair.grids = feature_grids(coarse);
   report.about = {{"command", a.command},
                   {"matched by", a.matcher.describe()},
                   {"program", std::string("match (cairn) ") + version}};

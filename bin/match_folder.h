@@ -147,7 +147,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     for (const std::string& file : export_results(results, e, out, {m.focal, f.single_camera}))
       files.push_back(file);
   if (!page.empty()) {
-    Report report = folder_report(results, f.photos);
+    Report report = folder_report(results, out, f.photos);
     for (const std::string& why : report.left_out) warn("left out of the report: " + why);
     report.about = {{"command", command}, {"program", std::string("match (cairn) ") + version}};
     if (!f.merge) report.about.insert(report.about.begin() + 1, {"matched by", m.describe()});

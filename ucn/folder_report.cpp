@@ -3,10 +3,13 @@
 #include <filesystem>
 
 #include "ucn/folder_matcher.h"
+#include "ucn/folder_store.h"
 #include "ucn/report.h"
 
 namespace cairn::ucn {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// Where a place of the stored pixel grid is in the upright photo.
 Homography upright_from_stored(const Image& image) {
@@ -14,9 +17,23 @@ Homography upright_from_stored(const Image& image) {
   return inverse({x[0] - o[0], y[0] - o[0], o[0], x[1] - o[1], y[1] - o[1], o[1], 0, 0, 1});
 }
 
+/// What was kept of a photo's features; nothing when that is gone, damaged or of another photo.
+Tensor coarse_features_kept(const std::string& folder, const std::string& photos,
+                            const std::string& name) {
+  try {
+    const auto f = FeatureCache::read(FeatureCache::path(fs::path(folder) / "features", name));
+    if (f.stamp == photo_stamp(fs::path(photos) / name) && f.coarse.defined())
+      return f.coarse.to(DType::f32);
+  } catch (const Error& e) {
+    if (e.id() != ErrorId::io && e.id() != ErrorId::format) throw;
+  }
+  return {};
+}
+
 }  // namespace
 
-Report folder_report(const FolderResults& results, const std::string& photos) {
+Report folder_report(const FolderResults& results, const std::string& folder,
+                     const std::string& photos) {
   // A page of 50 photos and all their pairs is to open at once: photos are small, and of many pairs
   // the best matches serve.
   constexpr int64_t longest = 640;
@@ -24,11 +41,12 @@ Report folder_report(const FolderResults& results, const std::string& photos) {
   Report report;
   std::map<std::string, size_t> number;
   std::vector<Homography> upright;
+  std::vector<Tensor> coarse;
   for (const auto& entry : results.photos) {
     const std::string& name = entry.first;
     Image image;
     try {
-      image = read_image(std::filesystem::path(photos) / name);
+      image = read_image(fs::path(photos) / name);
     } catch (const Error& e) {
       if (e.id() != ErrorId::io && e.id() != ErrorId::format) throw;
       report.left_out.push_back(e.what());
@@ -37,7 +55,10 @@ Report folder_report(const FolderResults& results, const std::string& photos) {
     number[name] = report.photos.size();
     upright.push_back(upright_from_stored(image));
     report.photos.push_back(report_photo(name, image, longest, 75));
+    coarse.push_back(coarse_features_kept(folder, photos, name));
   }
+  const auto grids = feature_grids(coarse);
+  for (size_t k = 0; k < grids.size(); ++k) report.photos[k].grid = grids[k];
   const size_t most =
       std::max(least_of_a_pair, most_matches / std::max<size_t>(1, results.pairs.size()));
   for (const auto& [names, found] : results.pairs) {

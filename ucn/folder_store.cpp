@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "nn/safetensors.h"
+#include "ucn/feature_grid.h"
 
 namespace cairn::ucn {
 namespace {
@@ -34,7 +35,7 @@ std::string photo_stamp(const fs::path& photo) {
 }
 
 int64_t StoredFeatures::nbytes() const {
-  int64_t sum = keypoints.nbytes();
+  int64_t sum = keypoints.nbytes() + (coarse.defined() ? coarse.nbytes() : 0);
   for (const PhotoView& v : views) sum += v.features.descriptors.nbytes();
   return sum;
 }
@@ -55,11 +56,14 @@ StoredFeatures to_stored(const PreparedPhoto& p, const std::string& stamp) {
     view.scale = v.scale;
     view.features = {{}, stored.keypoints, v.features.descriptors.to(Device::cpu)};
   }
+  constexpr int64_t cells = 48;
+  stored.coarse = coarse_features(p, p.views[0], cells);
+  if (stored.coarse.defined()) stored.coarse = stored.coarse.to(DType::f16);
   return stored;
 }
 
-std::string FeatureCache::path(const std::string& name) const {
-  return folder_ / (flat(name) + ".safetensors");
+std::string FeatureCache::path(const fs::path& folder, const std::string& name) {
+  return folder / (flat(name) + ".safetensors");
 }
 
 bool FeatureCache::has(const std::string& name) const {
@@ -91,14 +95,15 @@ void FeatureCache::write(const std::string& name, const StoredFeatures& features
     kinds.data<double>()[2 * v + 1] = view.scale;
     file.tensors.push_back({cat("descriptors.", v), view.features.descriptors});
   }
+  if (features.coarse.defined()) file.tensors.push_back({"coarse", features.coarse});
   nn::save_safetensors(path(name), file);
 }
 
 StoredFeatures FeatureCache::read(const std::string& path) {
   const nn::TensorFile file = nn::load_safetensors(path);
-  const auto tensor = [&](const std::string& name, DType type) {
+  const auto tensor = [&](const std::string& name, DType type, int64_t rank = 2) {
     const Tensor* t = file.find(name);
-    require(t && t->dtype() == type && t->rank() == 2, ErrorId::format, "match", "'", path,
+    require(t && t->dtype() == type && t->rank() == rank, ErrorId::format, "match", "'", path,
             "' has no '", name, "'");
     return *t;
   };
@@ -115,6 +120,7 @@ StoredFeatures FeatureCache::read(const std::string& path) {
     view.features = {{}, f.keypoints, tensor(cat("descriptors.", v), DType::f32)};
     f.views.push_back(view);
   }
+  if (file.find("coarse")) f.coarse = tensor("coarse", DType::f16, 3);
   return f;
 }
 

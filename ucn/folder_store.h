@@ -17,6 +17,7 @@ std::string photo_stamp(const std::filesystem::path& photo);
 /// One photo's features, in the pixels of its file.
 struct StoredFeatures {
   Tensor keypoints;  ///< K x 2 f64, stored px
+  Tensor coarse;     ///< coarse_features() of the upright photo, f16; or undefined
   int64_t width = 0, height = 0;
   std::string stamp;             ///< of the photo's file
   std::vector<PhotoView> views;  ///< with descriptors alone, on the CPU
@@ -30,7 +31,8 @@ class FeatureCache {
   /// `photos`: the folder that names are relative to; `folder`: of the cache.
   FeatureCache(std::filesystem::path photos, std::filesystem::path folder, std::string settings)
       : photos_(std::move(photos)), folder_(std::move(folder)), settings_(std::move(settings)) {}
-  std::string path(const std::string& name) const;
+  std::string path(const std::string& name) const { return path(folder_, name); }
+  static std::string path(const std::filesystem::path& folder, const std::string& name);
   /// False also when the file is damaged: it is then made anew.
   bool has(const std::string& name) const;
   void write(const std::string& name, const StoredFeatures& features) const;

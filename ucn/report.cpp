@@ -1,65 +1,28 @@
 #include "ucn/report.h"
 
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "data/base64.h"
-#include "tensor/kernels/bilinear/bilinear.h"
 #include "ucn/report/page.h"
 
 namespace cairn::ucn {
 namespace {
 
 using nlohmann::ordered_json;
-using Rows = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-/// One photo's features at the centres of its cells, rows of unit length; zeros beyond the view.
-struct Sampled {
-  int64_t rows, columns;
-  Rows features;
-};
-Sampled sampled(const PreparedPhoto& p, const PhotoView& view, int64_t cells) {
-  const auto h = double(p.photo.pixels.dim(0)), w = double(p.photo.pixels.dim(1));
-  const double side = std::max(h, w) / double(cells);
-  Sampled s{std::max<int64_t>(1, std::llround(h / side)),
-            std::max<int64_t>(1, std::llround(w / side)),
-            {}};
-  const Tensor& dense = view.features.dense;
-  const Homography to_view = inverse(view.to_photo);
-  const int64_t n = s.rows * s.columns;
-  Tensor at = Tensor::empty({n, 2}, DType::f32);
-  std::vector<bool> seen;
-  for (int64_t k = 0; k < n; ++k) {
-    const auto centre = [](int64_t cell, int64_t count, double extent) {
-      return std::clamp((double(cell) + 0.5) * extent / double(count) - 0.5, 0.0, extent - 1);
-    };
-    const Point q =
-        apply(to_view, centre(k % s.columns, s.columns, w), centre(k / s.columns, s.rows, h));
-    seen.push_back(q[0] >= 0 && q[1] >= 0 && q[0] <= double(dense.dim(1) - 1) &&
-                   q[1] <= double(dense.dim(0) - 1));
-    for (size_t i = 0; i < 2; ++i)
-      at.data<float>()[2 * size_t(k) + i] = seen.back() ? float(q[i]) : 0;
-  }
-  const Tensor values = kernels::bilinear_sample(dense, at.to(dense.device())).to(Device::cpu);
-  s.features = Eigen::Map<const Rows>(values.data<float>(), n, dense.dim(2));
-  for (int64_t k = 0; k < n; ++k) {
-    const float norm = s.features.row(k).norm();
-    s.features.row(k) *= seen[size_t(k)] && norm > 0 ? 1 / norm : 0;
-  }
-  return s;
-}
-
-ordered_json to_json(const ReportPhoto& p) {
-  return {{"name", p.name}, {"width", p.width}, {"height", p.height}, {"jpeg", base64(p.jpeg)}};
-}
-
 ordered_json to_json(const FeatureGrid& g) {
   return {{"rows", g.rows},
           {"columns", g.columns},
           {"channels", g.channels},
           {"bytes", base64({reinterpret_cast<const uint8_t*>(g.values.data()), g.values.size()})}};
+}
+
+ordered_json to_json(const ReportPhoto& p) {
+  ordered_json j = {
+      {"name", p.name}, {"width", p.width}, {"height", p.height}, {"jpeg", base64(p.jpeg)}};
+  if (p.grid.rows > 0) j["grid"] = to_json(p.grid);
+  return j;
 }
 
 ordered_json to_json(const ReportPair& p) {
@@ -91,31 +54,6 @@ void replace(std::string& text, const std::string& what, const std::string& by) 
 }
 
 }  // namespace
-
-std::vector<FeatureGrid> feature_grids(const PreparedPhoto& photo0, const PhotoView& view0,
-                                       const PreparedPhoto& photo1, const PhotoView& view1,
-                                       int64_t cells, int64_t channels) {
-  if (!view0.features.dense.defined() || !view1.features.dense.defined()) return {};
-  const Sampled both[] = {sampled(photo0, view0, cells), sampled(photo1, view1, cells)};
-  // About the origin, not the mean: cosines are to stay what they are.
-  Eigen::MatrixXf moments = both[0].features.transpose() * both[0].features;
-  moments += both[1].features.transpose() * both[1].features;
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXf> solver(moments);
-  channels = std::min<int64_t>(channels, moments.rows());
-  const Eigen::MatrixXf main = solver.eigenvectors().rightCols(channels);
-  std::vector<FeatureGrid> grids;
-  for (const Sampled& s : both) {
-    FeatureGrid g{s.rows, s.columns, channels, {}};
-    Rows reduced = s.features * main;
-    for (int64_t k = 0; k < reduced.rows(); ++k) {
-      const float norm = reduced.row(k).norm();
-      for (int64_t c = 0; c < channels; ++c)
-        g.values.push_back(norm > 0 ? int8_t(std::lround(127 * reduced(k, c) / norm)) : 0);
-    }
-    grids.push_back(std::move(g));
-  }
-  return grids;
-}
 
 ReportPhoto report_photo(const std::string& name, const Image& upright, int64_t longest,
                          int quality) {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "ucn/feature_grid.h"
 #include "ucn/folder_matcher.h"
 
 namespace cairn::ucn {
@@ -14,19 +15,8 @@ struct ReportPhoto {
   std::string name;
   int64_t width = 0, height = 0;  ///< px, upright; matches are in these
   std::vector<uint8_t> jpeg;      ///< what is shown, maybe smaller
+  FeatureGrid grid;               ///< for all its pairs that have none of their own; or empty
 };
-
-/// Features of a photo on a coarse grid that covers it, reduced to the directions in which they
-/// vary most, as bytes of unit length 127; zeros where the photo was not looked at.
-struct FeatureGrid {
-  int64_t rows = 0, columns = 0, channels = 0;
-  std::vector<int8_t> values;
-};
-/// Of two photos as they were matched, by the views with most matches: dense features are needed in
-/// both, else none. `cells`: along the longer side.
-std::vector<FeatureGrid> feature_grids(const PreparedPhoto& photo0, const PhotoView& view0,
-                                       const PreparedPhoto& photo1, const PhotoView& view1,
-                                       int64_t cells = 64, int64_t channels = 24);
 
 struct ReportPair {
   size_t photo0 = 0, photo1 = 0;         ///< numbers in Report::photos
@@ -36,7 +26,7 @@ struct ReportPair {
   double same_scene = -1;                ///< < 0: not known
   int64_t found = -1,
           found_inliers = 0;       ///< in all, where `matches` are only the best; < 0: they are all
-  std::vector<FeatureGrid> grids;  ///< of both photos, or none
+  std::vector<FeatureGrid> grids;  ///< of both photos as this pair saw them, or none
 };
 
 struct Report {
@@ -50,9 +40,11 @@ struct Report {
 ReportPhoto report_photo(const std::string& name, const Image& upright, int64_t longest = 1200,
                          int quality = 85);
 
-/// Of a folder: each photo small, of each pair the best matches; without features. Photos that
-/// cannot be read any more are left out, and their pairs.
-Report folder_report(const FolderResults& results, const std::string& photos);
+/// Of a folder's results in `folder`: each photo small, with the coarse features that were kept of
+/// it, and of each pair the best matches. Photos of the folder `photos` that cannot be read any
+/// more are left out, and their pairs.
+Report folder_report(const FolderResults& results, const std::string& folder,
+                     const std::string& photos);
 
 /// The page. Throws ErrorId::argument without a pair, or for matches whose flags are not as many.
 std::string to_html(const Report& report);

@@ -4,6 +4,7 @@
 #include "tests/bin/command.h"
 #include "tests/browser/browser.h"
 #include "tests/ucn/some_photos.h"
+#include "ucn/report.h"
 #include "ucn/weights.h"
 
 using namespace cairn;
@@ -203,11 +204,62 @@ TEST_CASE("a folder's page has a table of pairs that sorts and opens") {
   const std::string about = b.value("document.getElementById('about').textContent");
   CHECK(about.find("match --folder photos --out out") != std::string::npos);
   b.until("data.photos.every(p => p.image.complete)");
-  // No features came along: a click says so and hides nothing.
+  // Every photo came with its coarse features: what a click asks of a photo's copy is at its place.
+  b.value(
+      "open(data.pairs.findIndex(p => data.photos[p.a].name === '0.png' && "
+      "data.photos[p.b].name === '1.png'))");
+  b.click(number(b, "canvas.getBoundingClientRect().left + windows[0].width / 2"),
+          number(b, "canvas.getBoundingClientRect().top + windows[0].height / 2"));
+  CHECK(status(b).find(" looks most like (") != std::string::npos);
+  CHECK(b.value("asked.heat.width") == 48);
+  CHECK(number(b, "Math.hypot(asked.best[0] - asked.x, asked.best[1] - asked.y)") < 3);
+  look(b, "folder");
+  for (const std::string& c : b.complaints) FAIL_CHECK(c);
+}
+
+TEST_CASE("a page of many pairs makes rows of its table as they come near") {
+  constexpr size_t photos = 16, pairs = photos * (photos - 1) / 2;
+  ucn::Report report;
+  for (size_t i = 0; i < photos; ++i) {
+    report.photos.push_back(ucn::report_photo(cat("photo", i), oriented(some_photo(40, 60, i), 1)));
+    for (size_t j = 0; j < i; ++j) {
+      auto& pair = report.pairs.emplace_back();
+      pair.photo0 = j;
+      pair.photo1 = i;
+      pair.matches.resize(report.pairs.size(), {5, 6, 7, 8, 0.5, 1, -1, -1});
+    }
+  }
+  Folder folder;
+  std::ofstream(folder / "page.html") << ucn::to_html(report);
+  Browser b("file://" + (folder / "page.html"), 1400, 900);
+  const auto rows = [&] {
+    return size_t(number(b, "document.querySelectorAll('#pairs tbody tr').length"));
+  };
+  CHECK(rows() < pairs / 2);
+  CHECK(number(b, "+document.querySelector('#pairs table').ariaRowCount") == pairs + 1);
+  CHECK(number(b, "+document.querySelector('#pairs tbody tr').cells[3].textContent") == pairs);
+  // The last row that is there is not the last.
+  const size_t first = rows();
+  b.value("document.querySelector('#pairs tbody tr:last-child').focus()");
+  b.key("ArrowDown");
+  CHECK(rows() > first);
+  CHECK(number(b, "+document.activeElement.cells[3].textContent") == double(pairs - first));
+  for (int k = 0; k < 8 && rows() < pairs; ++k) {
+    b.value("document.getElementById('pairs').scrollTo(0, 1e6)");
+    b.until("document.querySelectorAll('#pairs tbody tr').length > " + std::to_string(rows() - 1));
+    b.value("new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame))");
+  }
+  CHECK(rows() == pairs);
+  // Sorted the other way, it begins at the top again, with the pair that is shown marked.
+  b.value("open(0)");
+  b.value("document.querySelector('[data-key=matches]').click()");
+  CHECK(rows() == first);
+  CHECK(number(b, "+document.querySelector('#pairs tbody tr').cells[3].textContent") == 1);
+  CHECK(b.value("document.querySelector('#pairs tbody tr').ariaCurrent") == "true");
+  // Without features a click says so and hides nothing.
   b.click(number(b, "canvas.getBoundingClientRect().left + 200"),
           number(b, "canvas.getBoundingClientRect().top + 200"));
   CHECK(status(b).find("no features") != std::string::npos);
   CHECK(b.value("asked").is_null());
-  look(b, "folder");
   for (const std::string& c : b.complaints) FAIL_CHECK(c);
 }

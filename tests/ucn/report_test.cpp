@@ -37,7 +37,9 @@ TEST_CASE(
   // The second photo was seen through a window on its right half alone.
   const auto p0 = prepared(dense, 40, 80, identity_homography());
   const auto p1 = prepared(dense, 40, 160, translation(80, 0));
-  const auto grids = feature_grids(p0, p0.views[0], p1, p1.views[0], 16, 16);
+  const std::vector coarse = {coarse_features(p0, p0.views[0], 16),
+                              coarse_features(p1, p1.views[0], 16)};
+  const auto grids = feature_grids(coarse, 16);
   REQUIRE(grids.size() == 2);
   CHECK(grids[0].rows == 8);
   CHECK(grids[0].columns == 16);
@@ -61,7 +63,10 @@ TEST_CASE(
     for (int64_t c = 0; c < 16; ++c) sum += double(at(k)[c]) * at(50)[c];
     CHECK(std::abs(cosine(grids[0], k, grids[0], 50) - sum) < 0.03);
   }
-  CHECK(feature_grids(p0, PhotoView{}, p1, p1.views[0]).empty());
+  CHECK(!coarse_features(p0, PhotoView{}, 16).defined());
+  const auto with_none = feature_grids(std::vector{Tensor(), coarse[1]}, 4);
+  CHECK(with_none[0].rows == 0);
+  CHECK(with_none[1].channels == 4);
 }
 
 TEST_CASE("the page holds all it needs, and nothing in its data can end its script") {

@@ -159,7 +159,7 @@ function cross(x, y) {
 // ---- Where does a pixel go? By the coarse features that the page carries.
 
 function gridOf(i) {
-  const g = pair.grids && pair.grids[i];
+  const g = pair.grids ? pair.grids[i] : pair.photos[i].grid;
   if (!g) return null;
   if (!g.values) g.values = bytes(g.bytes);
   return g;
@@ -349,13 +349,15 @@ function open(index) {
       (pair.same < 0.5 ? ' – the photos probably show different things' : '') : '');
   $('least-what').textContent = pair.confident ? 'confidence' : 'score';
   $('outliers').closest('label').hidden = !pair.verified;
-  document.querySelectorAll('#pairs tbody tr').forEach(r => {
-    const here = +r.dataset.index === index;
-    r.toggleAttribute('aria-current', here);
-    r.tabIndex = here ? 0 : -1;  // one stop of the tab key; arrows move on
-  });
+  document.querySelectorAll('#pairs tbody tr').forEach(mark);
   count();
   draw();
+}
+function mark(row) {
+  const here = data.pairs[+row.dataset.index] === pair;
+  if (here) row.ariaCurrent = 'true';
+  else row.removeAttribute('aria-current');
+  row.tabIndex = here ? 0 : -1;  // one stop of the tab key; arrows move on
 }
 function thumbnail(p, target, left) {
   const paint = () => {
@@ -367,22 +369,22 @@ function thumbnail(p, target, left) {
   if (p.image.complete) paint(); else p.image.addEventListener('load', paint);
 }
 if (data.pairs.length > 1) {
-  $('pairs').hidden = false;
-  const body = document.querySelector('#pairs tbody');
-  const rows = data.pairs.map((q, index) => {
-    const row = document.createElement('tr');
-    const values = {name0: data.photos[q.a].name, name1: data.photos[q.b].name, matches: q.found,
-                    inliers: q.inliers, same: q.same};
+  const box = $('pairs'), body = box.querySelector('tbody'), keys = ['name0', 'name1', 'matches', 'inliers', 'same'];
+  const rows = data.pairs.map((q, index) => ({index, values: {
+    name0: data.photos[q.a].name, name1: data.photos[q.b].name, matches: q.found, inliers: q.inliers, same: q.same}}));
+  const rowOf = ({index, values}) => {
+    const row = document.createElement('tr'), q = data.pairs[index];
     row.dataset.index = index;
     const picture = row.insertCell().appendChild(document.createElement('canvas'));
     picture.width = 224; picture.height = 84;
-    for (const key of ['name0', 'name1', 'matches', 'inliers', 'same']) {
+    for (const key of keys) {
       const cell = row.insertCell(), v = values[key];
       if (typeof v === 'number') cell.className = 'number';
       cell.textContent = typeof v !== 'number' ? v : v < 0 ? '–' : key === 'same' ? v.toFixed(2) : v;
     }
     row.onclick = () => open(index);
     row.onkeydown = e => {
+      if (e.key === 'ArrowDown' && !row.nextElementSibling) more();
       const next = {ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling}[e.key];
       if (next) next.focus();
       else if (e.key === 'Enter' || e.key === ' ') open(index);
@@ -395,12 +397,23 @@ if (data.pairs.length > 1) {
       thumbnail(data.photos[q.a], picture, 0);
       thumbnail(data.photos[q.b], picture, 1);
     }).observe(row);
-    return {row, values};
-  });
+    mark(row);
+    return row;
+  };
+  // Thousands of rows take seconds to lay out; more are made when the last one comes near.
+  const more = () => {
+    const have = body.childElementCount;
+    body.append(...rows.slice(have, have + 40).map(rowOf));
+  };
+  box.hidden = false;
+  box.querySelector('table').setAttribute('aria-rowcount', rows.length + 1);
+  box.onscroll = () => { if (box.scrollTop + 2 * box.clientHeight > box.scrollHeight) more(); };
   const sort = (key, down) => {
     const sign = down ? -1 : 1;
     rows.sort((r, s) => sign * (r.values[key] < s.values[key] ? -1 : r.values[key] > s.values[key] ? 1 : 0));
-    body.append(...rows.map(r => r.row));
+    body.replaceChildren();
+    box.scrollTop = 0;
+    more();
     document.querySelectorAll('#pairs th').forEach(th => {
       const button = th.querySelector('button');
       if (button && button.dataset.key === key) th.setAttribute('aria-sort', down ? 'descending' : 'ascending');
@@ -413,7 +426,7 @@ if (data.pairs.length > 1) {
       button.parentElement.getAttribute('aria-sort') === 'ascending');
   });
   sort(rows.some(r => r.values.same >= 0) ? 'same' : 'matches', true);
-  open(+rows[0].row.dataset.index);
+  open(rows[0].index);
 } else {
   open(0);
 }
