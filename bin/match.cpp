@@ -1,5 +1,4 @@
 // match: correspondences between two photos, or among those of a folder.
-#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -7,10 +6,10 @@
 #include "bin/explain.h"
 #include "bin/match_folder.h"
 #include "bin/match_pictures.h"
+#include "bin/match_report.h"
 #include "bin/matcher_options.h"
 #include "tensor/file.h"
 #include "ucn/match_photos.h"
-#include "ucn/report.h"
 
 using namespace cairn;
 using namespace cairn::ucn;
@@ -69,65 +68,6 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--trace", a.trace, "write a timeline for chrome://tracing or ui.perfetto.dev")
       ->type_name("FILE")
       ->group("Machine");
-}
-
-/// Runs one stage and notes how long it took.
-class Stages {
- public:
-  void operator()(const char* name, const std::function<void()>& work) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    const auto end = std::chrono::steady_clock::now();
-    seconds_.emplace_back(name, std::chrono::duration<double>(end - start).count());
-    trace.add(name, 0, start, end);
-  }
-  const std::vector<std::pair<std::string, double>>& seconds() const { return seconds_; }
-  Trace trace;
-
- private:
-  std::vector<std::pair<std::string, double>> seconds_;
-};
-
-/// The interactive page of two photos.
-std::string report_of(const Arguments& a, const MatchedPhotos& m, const Stages& stage) {
-  const MatchFile& file = m.file;
-  const auto name = [](const std::string& path) {
-    return std::filesystem::path(path).filename().string();
-  };
-  Report report;
-  report.photos = {report_photo(name(a.photo0), m.photo0.photo.original),
-                   report_photo(name(a.photo1), m.photo1.photo.original)};
-  ReportPair& pair = report.pairs.emplace_back();
-  pair.photo1 = 1;
-  constexpr size_t most = 20000;  // more are too slow to move
-  pair.matches = m.found.found.matches;
-  pair.inlier = file.geometry.inlier;
-  pair.found = int64_t(pair.matches.size());
-  pair.found_inliers = file.geometry.inliers;
-  if (pair.matches.size() > most)
-    pair.matches.erase(pair.matches.begin() + most, pair.matches.end());
-  if (pair.inlier.size() > most) pair.inlier.resize(most);
-  pair.geometry = a.matcher.verify;
-  pair.same_scene = file.same_scene;
-  constexpr int64_t cells = 64;
-  const std::array coarse = {coarse_features(m.photo0, *m.found.view0, cells),
-                             coarse_features(m.photo1, *m.found.view1, cells)};
-  if (coarse[0].defined() && coarse[1].defined()) pair.grids = feature_grids(coarse);
-  report.about = {{"command", a.command},
-                  {"matched by", a.matcher.describe()},
-                  {"program", std::string("match (cairn) ") + version}};
-  std::string stages;
-  for (const auto& [name, seconds] : stage.seconds()) {
-    char text[80];
-    std::snprintf(text, sizeof text, "%s%s %.3f s", stages.empty() ? "" : "; ", name.c_str(),
-                  seconds);
-    stages += text;
-  }
-  report.about.push_back({"time", stages});
-  char memory[40];
-  std::snprintf(memory, sizeof memory, "%.0f MB at most", peak_resident_memory() / 1e6);
-  report.about.push_back({"memory", memory});
-  return to_html(report);
 }
 
 /// Where results go; the folder is made now, because what follows takes long. Neither the photos
@@ -286,6 +226,7 @@ int run(Arguments& a) {
             "--export: two photos have no '", e, "'; there is csv, json, npz, yml");
   const Device device = a.matcher.machine.use();
   a.matcher.resolve(device);
+  a.matcher.options.correspond.keep_removed = !a.report.empty();
   require(!a.explain || device == Device::cpu, ErrorId::usage, "match",
           "--explain tells of the CPU's plan; a GPU has none. Hint: --device cpu");
 
@@ -311,7 +252,8 @@ int run(Arguments& a) {
   matched.file.photo1.path = a.photo1;
 
   std::string page;
-  if (!a.report.empty()) stage("report", [&] { page = report_of(a, matched, stage); });
+  if (!a.report.empty())
+    stage("report", [&] { page = report_of(matched, a.matcher, a.command, stage); });
   std::vector<Tensor> pictures;
   if (!a.draw.empty())
     stage("drawing", [&] { pictures = pictures_of(a.draw, matched, *weights.network); });

@@ -149,7 +149,7 @@ double distance(double cosine) { return std::sqrt(std::max(0.0, 2 - 2 * cosine))
 
 /// The matches of photo 0's keypoints or pixels in photo 1, with what later stages need.
 struct Found {
-  std::vector<Correspondence> matches;
+  std::vector<Correspondence> matches, not_kept;
   int64_t searched = 0;
   double exact = 1;
 };
@@ -163,12 +163,12 @@ Found search(const PhotoFeatures& photo0, const PhotoFeatures& photo1, const Cor
                                .measure_exact = o.measure_exact};
   Random random(o.seed);
   const MatchResult result = match(photo0, photo1, options, random);
-  Found found{{}, int64_t(result.matches.size()), result.exact};
+  Found found{{}, {}, int64_t(result.matches.size()), result.exact};
   for (const Match& m : result.matches) {
-    if (!m.kept) continue;
+    if (!m.kept && !o.keep_removed) continue;
     const bool ids = o.mode == MatchMode::keypoints;
-    found.matches.push_back(
-        {m.x0, m.y0, m.x1, m.y1, m.score, 1, ids ? m.row0 : -1, ids ? m.row1 : -1});
+    (m.kept ? found.matches : found.not_kept)
+        .push_back({m.x0, m.y0, m.x1, m.y1, m.score, 1, ids ? m.row0 : -1, ids ? m.row1 : -1});
   }
   return found;
 }
@@ -222,7 +222,11 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
   Correspondences result;
   const auto stage = [&](const char* name, int64_t left) { result.stages.push_back({name, left}); };
   const auto keep = [&](const char* name, auto&& test) {
-    std::erase_if(result.matches, [&](const Correspondence& m) { return !test(m); });
+    std::erase_if(result.matches, [&](const Correspondence& m) {
+      const bool passes = test(m);
+      if (!passes && o.keep_removed) result.removed.push_back({m, name});
+      return !passes;
+    });
     stage(name, int64_t(result.matches.size()));
   };
 
@@ -230,6 +234,8 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
   result.exact = found.exact;
   result.matches = std::move(found.matches);
   int64_t searched = found.searched;
+  const char* search_back = "search back";
+  for (const Correspondence& m : found.not_kept) result.removed.push_back({m, search_back});
   const bool dense = photo0.dense.defined() && photo1.dense.defined();
   if (o.mode == MatchMode::all) {
     // Starts are exact, and ends are at the peak.
@@ -239,13 +245,15 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
       searched += back.searched;
       if (o.subpixel) refine(photo1, photo0, 0, 1, back.matches);
       for (const Correspondence& m : back.matches) result.matches.push_back(swapped(m));
+      for (const Correspondence& m : back.not_kept)
+        result.removed.push_back({swapped(m), search_back});
     }
   } else if (o.subpixel && dense) {
     // Either end is as exact as the other: each goes half of its way.
     refine(photo0, photo1, 0.5, 0.5, result.matches);
   }
   stage("found", searched);
-  if (o.reciprocity || o.stability) stage("search back", int64_t(result.matches.size()));
+  if (o.reciprocity || o.stability) stage(search_back, int64_t(result.matches.size()));
   if (o.min_similarity > -1)
     keep("similarity", [&](const Correspondence& m) { return m.score >= o.min_similarity; });
   if ((o.ratio < 1 || o.min_probability > 0) && !result.matches.empty()) {

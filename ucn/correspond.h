@@ -28,8 +28,9 @@ struct CorrespondOptions {
   /// NeurIPS 2018). 0: off.
   double min_probability = 0;
   double temperature = 0.05;
-  double rival_radius = 8;  ///< px
-  bool subpixel = true;     ///< move ends to the peak of the similarity around them
+  double rival_radius = 8;    ///< px
+  bool subpixel = true;       ///< move ends to the peak of the similarity around them
+  bool keep_removed = false;  ///< fill Correspondences::removed
 };
 
 struct Correspondence {
@@ -51,6 +52,12 @@ struct Correspondences {
   };
   std::vector<Stage> stages;  ///< the search, then each filter that is on
   double exact = 1;           ///< as MatchResult
+  /// What a filter took away; those of the search back with their ends where the search left them.
+  struct Removed {
+    Correspondence match;
+    std::string by;  ///< the stage's name
+  };
+  std::vector<Removed> removed;
 };
 
 /// The matches of two photos. Swapping the photos gives the same, swapped: keypoints and all_all

@@ -49,17 +49,17 @@ void number_keypoints(MatchedPhotos& m) {
   }
 }
 
-void verify(MatchFile& file, const MatcherSettings& s) {
+void verify(MatchedPhotos& m, const MatcherSettings& s) {
+  MatchFile& file = m.file;
   const RansacOptions ransac{
       .threshold = s.threshold, .seed = s.options.correspond.seed, .best_first = true};
-  std::array<Intrinsics, 2> cameras;
   for (size_t k = 0; k < 2; ++k) {
     const MatchFile::Photo& p = k == 0 ? file.photo0 : file.photo1;
     const double f = s.focal.empty() ? 1.2 * double(std::max(p.width, p.height))
                                      : s.focal[std::min(k, s.focal.size() - 1)];
-    cameras[k] = {f, f, double(p.width - 1) / 2, double(p.height - 1) / 2};
+    m.cameras[k] = {f, f, double(p.width - 1) / 2, double(p.height - 1) / 2};
   }
-  file.geometry = estimate_geometry(geometry(s.verify), file.matches, ransac, cameras);
+  file.geometry = estimate_geometry(geometry(s.verify), file.matches, ransac, m.cameras);
   // Neighbouring pixels are no witnesses of their own.
   const bool dense = s.options.correspond.mode == MatchMode::all_all;
   file.same_scene = dense ? same_scene(spread(file.matches), {}, ransac)
@@ -84,7 +84,7 @@ MatchedPhotos match_photos(PhotoMatcher& matcher, const MatcherSettings& setting
   size(m.photo0.photo, m.file.photo0);
   size(m.photo1.photo, m.file.photo1);
   if (settings.options.correspond.mode == MatchMode::keypoints) number_keypoints(m);
-  if (settings.verify != "none") stage("geometry", [&] { verify(m.file, settings); });
+  if (settings.verify != "none") stage("geometry", [&] { verify(m, settings); });
   return m;
 }
 

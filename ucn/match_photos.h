@@ -12,7 +12,8 @@ struct MatchedPhotos {
   std::optional<Alignment> look;  ///< the first look, where there was one
   PreparedPhoto photo0, photo1;
   PhotoMatches found;
-  MatchFile file;  ///< with the geometry; without the paths of the photos
+  MatchFile file;                       ///< with the geometry; without the paths of the photos
+  std::array<Intrinsics, 2> cameras{};  ///< that the geometry was estimated with, in stored px
 };
 
 /// Runs one stage of the work, which has a name.

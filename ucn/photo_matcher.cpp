@@ -255,18 +255,21 @@ PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhot
         v.to_photo);
   };
   const Homography map0 = to_original(photo0, *best.view0), map1 = to_original(photo1, *best.view1);
-  for (Correspondence m : best.found.matches) {
+  const Image &image0 = photo0.photo.original, &image1 = photo1.photo.original;
+  // False beyond a photo's border, which a window may show.
+  const auto to_originals = [&](Correspondence& m) {
     const Point p0 = apply(map0, m.x0, m.y0), p1 = apply(map1, m.x1, m.y1);
     std::tie(m.x0, m.y0, m.x1, m.y1) = std::tie(p0[0], p0[1], p1[0], p1[1]);
-    // A window may show what lies beyond its photo's border.
-    if (!within({m.x0, m.y0}, photo0.photo.original.pixels) ||
-        !within({m.x1, m.y1}, photo1.photo.original.pixels))
-      continue;
-    const auto a = photo0.photo.original.to_stored(m.x0, m.y0);
-    const auto b = photo1.photo.original.to_stored(m.x1, m.y1);
+    return within(p0, image0.pixels) && within(p1, image1.pixels);
+  };
+  for (Correspondence m : best.found.matches) {
+    if (!to_originals(m)) continue;
+    const auto a = image0.to_stored(m.x0, m.y0), b = image1.to_stored(m.x1, m.y1);
     result.found.matches.push_back(m);
     result.stored.push_back({a[0], a[1], b[0], b[1]});
   }
+  for (Correspondences::Removed r : best.found.removed)
+    if (to_originals(r.match)) result.found.removed.push_back(r);
   if (result.stored.size() < best.found.matches.size())
     result.found.stages.push_back({"borders", int64_t(result.stored.size())});
   return result;

@@ -39,12 +39,20 @@ ordered_json to_json(const ReportPair& p) {
   j["inliers"] = !verified ? -1 : p.found < 0 ? flags : p.found_inliers;
   const auto rounded = [](double v, double steps) { return std::round(v * steps) / steps; };
   auto& rows = j["matches"] = ordered_json::array();
-  for (size_t k = 0; k < p.matches.size(); ++k) {
-    const Correspondence& m = p.matches[k];
+  const auto add = [&](const Correspondence& m, bool agrees, size_t removed_by) {
     rows.push_back({rounded(m.x0, 10), rounded(m.y0, 10), rounded(m.x1, 10), rounded(m.y1, 10),
                     rounded(m.score, 1000), rounded(std::max(0.0, m.confidence), 1000),
-                    verified ? int(p.inlier[k]) : 0});
+                    verified && agrees ? 1 : 0});
+    if (removed_by > 0) rows.back().push_back(removed_by);
+  };
+  for (size_t k = 0; k < p.matches.size(); ++k) add(p.matches[k], verified && p.inlier[k] == 1, 0);
+  std::vector<std::string> filters;  // a row's last number tells which of these, from 1
+  for (const ReportPair::Removed& r : p.removed) {
+    const auto at = std::ranges::find(filters, r.by) - filters.begin();
+    if (size_t(at) == filters.size()) filters.push_back(r.by);
+    add(r.match, r.agrees, size_t(at) + 1);
   }
+  j["filters"] = filters;
   for (const FeatureGrid& g : p.grids) j["grids"].push_back(to_json(g));
   return j;
 }

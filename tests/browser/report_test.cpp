@@ -129,9 +129,9 @@ TEST_CASE("slider and boxes change what is shown, and the counts follow") {
   const double all = number(b, "shown().length"), inliers = number(b, "pair.inliers");
   CHECK(all == inliers);  // outliers are off at first
   b.value("document.getElementById('outliers').click()");
-  CHECK(number(b, "shown().length") == number(b, "pair.matches.length"));
+  CHECK(number(b, "shown().length") == number(b, "pair.found"));
   b.value("document.getElementById('inliers').click()");
-  CHECK(number(b, "shown().length") == number(b, "pair.matches.length") - inliers);
+  CHECK(number(b, "shown().length") == number(b, "pair.found") - inliers);
   CHECK(status(b).find("; 0 of these are inliers.") != std::string::npos);
   b.value("document.getElementById('inliers').click()");
   // By keyboard, as the browser moves a slider.
@@ -140,7 +140,8 @@ TEST_CASE("slider and boxes change what is shown, and the counts follow") {
   for (int k = 0; k < 120; ++k) b.key("ArrowRight");
   CHECK(number(b, "+document.getElementById('least').value") > 0.99);
   CHECK(b.value("document.getElementById('least-text').textContent") == "1.00");
-  CHECK(number(b, "shown().length") == number(b, "pair.matches.filter(m => sure(m) >= 1).length"));
+  CHECK(number(b, "shown().length") ==
+        number(b, "pair.matches.filter(m => !m[7] && sure(m) >= 1).length"));
   CHECK(most > 0.5);
   b.key("ArrowLeft");
   CHECK(number(b, "+document.getElementById('least').value") < 1);
@@ -176,6 +177,30 @@ TEST_CASE("both photos zoom and pan together, by wheel, drag and keyboard") {
   CHECK(!b.value("asked").is_null());
   b.key("0");
   CHECK(number(b, "view.zoom") == 1);
+  for (const std::string& c : b.complaints) FAIL_CHECK(c);
+}
+
+TEST_CASE("what filters removed can be shown as well, and is counted apart") {
+  Browser b(pages().pair, 1400, 900);
+  b.until("pair.photos.every(p => p.image.complete)");
+  CHECK(b.value("pair.filters") == Browser::Json({"search back", "ratio"}));
+  const int all = b.value("pair.found"), before = b.value("shown().length");
+  CHECK(before == b.value("pair.inliers"));
+  CHECK(b.value("shown().every(k => !removedBy(k))") == true);
+  b.value("document.querySelectorAll('#filters input')[1].click()");
+  CHECK(b.value("shown().length") > before);
+  CHECK(b.value("new Set(shown().map(removedBy)).size") ==
+        2);  // the matches, and those of one filter
+  CHECK(status(b).starts_with(cat(before, " of ", all, " matches shown; ", before)));
+  CHECK(status(b).find("that filters removed") != std::string::npos);
+  // What the ratio removed is right now and then: it would be an inlier.
+  const int k = b.value("shown().find(removedBy)");
+  CHECK(b.value(cat("pair.matches[", k, "][6]")) == 1);
+  b.value(cat("describe(", k, ")"));
+  CHECK(status(b).find("; removed by: ratio; an inlier.") != std::string::npos);
+  look(b, "filters");
+  b.value("document.querySelectorAll('#filters input')[1].click()");
+  CHECK(b.value("shown().length") == before);
   for (const std::string& c : b.complaints) FAIL_CHECK(c);
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "tests/errors.h"
 #include "ucn/keypoints.h"
@@ -141,6 +142,31 @@ TEST_CASE("the dual softmax is the product of both photos' shares") {
   CHECK(correspond(p, p, {.mode = MatchMode::keypoints, .ratio = 0.5}).matches.size() == 2);
   const PhotoFeatures twins{{}, keypoints, Tensor::from({2, 2}, std::vector<float>{1, 0, 1, 0})};
   CHECK(correspond(twins, twins, {.mode = MatchMode::keypoints, .ratio = 0.99}).matches.empty());
+}
+
+TEST_CASE("what filters remove is kept where asked for, and nothing else changes") {
+  const Scene s;
+  for (const MatchMode mode : {MatchMode::keypoints, MatchMode::all, MatchMode::all_all}) {
+    CAPTURE(int(mode));
+    CorrespondOptions o{.mode = mode, .min_similarity = 0.9, .ratio = 0.9};
+    const auto plain = correspond(s.a, s.b, o);
+    CHECK(plain.removed.empty());
+    o.keep_removed = true;
+    const auto kept = correspond(s.a, s.b, o);
+    CHECK(sorted_ends(kept, false) == sorted_ends(plain, false));
+    // Of each filter as many as are missing after it.
+    std::map<std::string, int64_t> by;
+    for (const auto& r : kept.removed) ++by[r.by];
+    for (size_t k = 1; k < kept.stages.size(); ++k)
+      if (const std::string& name = kept.stages[k].name; name != "one per place") {
+        CAPTURE(name);
+        const bool back = name == "search back" && mode != MatchMode::all;
+        if (!back) CHECK(by[name] == kept.stages[k - 1].left - kept.stages[k].left);
+      }
+    for (const auto& r : kept.removed)
+      if (r.by == "ratio") CHECK(r.match.ratio >= 0.9);
+    CHECK(by.size() > 1);
+  }
 }
 
 TEST_CASE("no keypoints, no matches") {

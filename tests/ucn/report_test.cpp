@@ -86,6 +86,14 @@ TEST_CASE("the page holds all it needs, and nothing in its data can end its scri
   CHECK(page.find("[1.2,2.0,3.0,4.0,0.877,0.0,1]") != std::string::npos);
   for (const char* place : {"@CSS@", "@JS@", "@DATA@", "http:", "https:"})
     CHECK(page.find(place) == std::string::npos);
+  // What filters removed comes after the matches, with the filter's number.
+  CHECK(page.find("\"filters\":[]") != std::string::npos);
+  pair.removed = {{{{9, 8, 7, 6, 0.5, 1, -1, -1}, "ratio"}, true},
+                  {{{5, 4, 3, 2, 0.25, 1, -1, -1}, "ratio"}, false}};
+  const std::string more = to_html(r);
+  CHECK(more.find("[9.0,8.0,7.0,6.0,0.5,0.0,1,1],[5.0,4.0,3.0,2.0,0.25,0.0,0,1]") !=
+        std::string::npos);
+  CHECK(more.find("\"filters\":[\"ratio\"]") != std::string::npos);
   pair.inlier = {1, 0};
   CHECK_THROWS_AS(to_html(r), Error);
   pair.inlier = {1};

@@ -22,12 +22,14 @@ const wanted = p => {
 
 const sure = m => m[pair.confident ? 5 : 4];
 const isInlier = k => pair.verified ? pair.matches[k][6] === 1 : true;
+const removedBy = k => pair.matches[k][7] || 0;  // a filter's number from 1; 0: it is a match
 const shown = () => visible;
 function refresh() {
   const least = +$('least').value, wanted = {true: $('inliers').checked, false: $('outliers').checked};
+  const filters = [true, ...[...$('filters').querySelectorAll('input')].map(f => f.checked)];
   visible = [];
   for (let k = 0; k < pair.matches.length; ++k)
-    if (sure(pair.matches[k]) >= least && wanted[isInlier(k)]) visible.push(k);
+    if (filters[removedBy(k)] && wanted[isInlier(k)] && (removedBy(k) || sure(pair.matches[k]) >= least)) visible.push(k);
 }
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 // Hue from the angle about the middle, lightness from the height: neighbours look alike.
@@ -72,7 +74,7 @@ const within = (i, x, y) => windowAt(x, y) === i;
 
 // ---- Drawing
 
-function dot(x, y, radius, colour, square) {
+function dot(x, y, radius, colour, square, hollow) {
   context.beginPath();
   if (square) {
     context.moveTo(x, y - radius * 1.3); context.lineTo(x + radius * 1.3, y);
@@ -80,11 +82,15 @@ function dot(x, y, radius, colour, square) {
   } else {
     context.arc(x, y, radius, 0, 7);
   }
-  context.fillStyle = colour;
-  context.fill();
-  context.lineWidth = 1;
-  context.strokeStyle = 'rgba(0, 0, 0, 0.55)';
-  context.stroke();
+  if (!hollow) {
+    context.fillStyle = colour;
+    context.fill();
+  }
+  for (const [stroke, width] of hollow ? [['rgba(0, 0, 0, 0.55)', 3], [colour, 1.5]] : [['rgba(0, 0, 0, 0.55)', 1]]) {
+    context.lineWidth = width;
+    context.strokeStyle = stroke;
+    context.stroke();
+  }
 }
 
 function draw() {
@@ -112,7 +118,7 @@ function draw() {
   const list = shown(), size = Math.min(1, windows[0].width / 600);
   const radius = Math.min(7, (2.6 * Math.sqrt(view.zoom) + 0.6) * size + 0.4);
   for (const k of list) {
-    const m = pair.matches[k], colour = colourOf(k), square = !isInlier(k);
+    const m = pair.matches[k], colour = colourOf(k), square = !isInlier(k), hollow = removedBy(k) > 0;
     const a = toCanvas(0, m[0], m[1]), b = toCanvas(1, m[2], m[3]);
     const ina = within(0, ...a), inb = within(1, ...b);
     if ($('lines').checked && ina && inb) {
@@ -122,8 +128,8 @@ function draw() {
       context.beginPath(); context.moveTo(...a); context.lineTo(...b); context.stroke();
       context.globalAlpha = 1;
     }
-    if (ina && !(asked && asked.to === 0)) dot(...a, radius, colour, square);  // they would hide the heat
-    if (inb && !(asked && asked.to === 1)) dot(...b, radius, colour, square);
+    if (ina && !(asked && asked.to === 0)) dot(...a, radius, colour, square, hollow);  // they would hide the heat
+    if (inb && !(asked && asked.to === 1)) dot(...b, radius, colour, square, hollow);
   }
   if (hovered >= 0) {
     const m = pair.matches[hovered], a = toCanvas(0, m[0], m[1]), b = toCanvas(1, m[2], m[3]);
@@ -221,7 +227,8 @@ function nearest(x, y) {
 function describe(k) {
   const m = pair.matches[k];
   say(`Match ${k + 1}: (${m[0].toFixed(1)}, ${m[1].toFixed(1)}) in A, (${m[2].toFixed(1)}, ${m[3].toFixed(1)}) in B; ` +
-      `score ${m[4].toFixed(3)}` + (pair.confident ? `, confidence ${m[5].toFixed(2)}` : '') +
+      `score ${m[4].toFixed(3)}` + (removedBy(k) ? `; removed by: ${pair.filters[removedBy(k) - 1]}`
+                                             : pair.confident ? `, confidence ${m[5].toFixed(2)}` : '') +
       (pair.verified ? (isInlier(k) ? '; an inlier.' : '; an outlier.') : '.'));
 }
 function step(by) {
@@ -235,9 +242,16 @@ function step(by) {
 function say(text) { $('status').textContent = text; }
 function count() {
   refresh();
-  const list = shown(), all = pair.matches.length;
-  say(`${list.length} of ${all < pair.found ? 'the best ' : ''}${all} matches shown` +
-      (pair.verified ? `; ${list.filter(isInlier).length} of these are inliers.` : '.'));
+  const share = k => pair.verified ? `; ${k.filter(isInlier).length} of these ` : '';
+  const list = shown(), matches = list.filter(k => !removedBy(k)), all = pair.matches.filter(m => !m[7]).length;
+  let text = `${matches.length} of ${all < pair.found ? 'the best ' : ''}${all} matches shown` +
+      (pair.verified ? share(matches) + 'are inliers.' : '.');
+  if (list.length > matches.length) {
+    const others = list.filter(removedBy);
+    text += ` And ${others.length} that filters removed` +
+        (pair.verified ? share(others) + `agree with the ${pair.geometry}.` : '.');
+  }
+  say(text);
 }
 
 // ---- Moving
@@ -324,13 +338,12 @@ $('out').onclick = () => zoomBy(1 / 1.5, ...middle());
 $('reset').onclick = reset;
 $('next').onclick = () => step(1);
 $('previous').onclick = () => step(-1);
-for (const id of ['least', 'inliers', 'outliers', 'lines', 'colour'])
-  $(id).addEventListener('input', () => {
-    $('least-text').textContent = (+$('least').value).toFixed(2);
-    hovered = -1;
-    count();
-    draw();
-  });
+$('controls').addEventListener('input', () => {
+  $('least-text').textContent = (+$('least').value).toFixed(2);
+  hovered = -1;
+  count();
+  draw();
+});
 new ResizeObserver(draw).observe(canvas);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
 
@@ -349,6 +362,12 @@ function open(index) {
       (pair.same < 0.5 ? ' – the photos probably show different things' : '') : '');
   $('least-what').textContent = pair.confident ? 'confidence' : 'score';
   $('outliers').closest('label').hidden = !pair.verified;
+  $('filters').replaceChildren(...pair.filters.map((name, k) => {
+    const label = document.createElement('label'), box = document.createElement('input');
+    box.type = 'checkbox';
+    label.append(box, ` ${k ? '' : 'removed by '}${name} (${pair.matches.filter(m => m[7] === k + 1).length})`);
+    return label;
+  }));
   document.querySelectorAll('#pairs tbody tr').forEach(mark);
   count();
   draw();
