@@ -77,8 +77,9 @@ bench-peers: deps  ## measure beside PyTorch, ONNX Runtime, OpenVINO, FAISS and 
 test-gpu: everything  ## run the CUDA kernels' tests and the golden numbers on the GPU
 	@.ci/gpu test
 
-test-browser: deps  ## look at the interactive report in headless Chromium
+test-browser: deps  ## look at the interactive pages in headless Chromium
 	@command -v chromium chromium-browser google-chrome >/dev/null || .ci/deps chromium
+	@pkg-config --exists cpp-httplib 2>/dev/null || .ci/deps pkg-config libcpp-httplib-dev
 	@$(call release,test_browser)
 	@$(ctest) build --tests-regex '^browser/'
 

@@ -7,6 +7,7 @@
 #include "bin/match_folder.h"
 #include "bin/match_pictures.h"
 #include "bin/match_report.h"
+#include "bin/match_serve.h"
 #include "bin/matcher_options.h"
 #include "tensor/file.h"
 #include "ucn/match_photos.h"
@@ -20,7 +21,8 @@ struct Arguments {
   std::string photo0, photo1, out = ".", trace, report;
   std::string command;  // as it was given
   std::vector<std::string> exports, draw;
-  bool explain = false, json = false;
+  bool explain = false, json = false, serve = false;
+  int port = 8080;
   MatcherFlags matcher;
   FolderFlags folder;
 };
@@ -62,6 +64,12 @@ void add_options(CLI::App& app, Arguments& a) {
 
   app.add_flag("--json", a.json, "print what there is to say as one JSON object, for programs");
   a.folder.add_options(app);
+  app.option_defaults()->group("Live");
+  app.add_flag("--serve", a.serve,
+               "serve a page, to this machine alone, on which to drop two photos");
+  app.add_option("--port", a.port, "where; 0: any that is free")
+      ->check(CLI::Range(0, 65535))
+      ->type_name("N");
   a.matcher.add_options(app);
   app.add_flag("--explain", a.explain, "print how the network ran, operation by operation")
       ->group("Machine");
@@ -198,6 +206,14 @@ void print_json(const Summary& s) {
 
 int run(Arguments& a) {
   require(!a.json || !quiet, ErrorId::usage, "match", "--quiet says nothing, not even --json");
+  if (a.serve) {
+    require(a.photo0.empty() && a.folder.photos.empty() && a.exports.empty() && a.draw.empty() &&
+                a.report.empty() && a.trace.empty() && !a.explain && !a.json,
+            ErrorId::usage, "match",
+            "--serve takes photos from its page and writes nothing: no photos, --folder, --export, "
+            "--draw, --report, --explain, --trace or --json with it");
+    return serve(a.matcher, a.port);
+  }
   if (!a.folder.photos.empty()) {
     require(a.photo0.empty(), ErrorId::usage, "match",
             "--folder matches the photos of a folder, and '", a.photo0, "' is one too many");
@@ -293,7 +309,8 @@ int main(int argc, char** argv) {
       "match a.jpg b.jpg --out result --report result/report.html\ta page to look at them\n"
       "match a.jpg b.jpg --out result --draw lines,overlay,features --export csv,npz\tmore of "
       "both\n"
-      "match --folder photos --out result\tall pairs of a folder, for COLMAP or hloc");
+      "match --folder photos --out result\tall pairs of a folder, for COLMAP or hloc\n"
+      "match --serve\ta page of this machine's, to drop two photos on");
   Arguments arguments;
   for (int k = 0; k < argc; ++k) {
     const std::string word = argv[k];

@@ -54,6 +54,7 @@ class Browser {
          {{"width", width}, {"height", height}, {"deviceScaleFactor", 1}, {"mobile", width < 600}});
     call("Emulation.setEmulatedMedia",
          {{"features", {{{"name", "prefers-color-scheme"}, {"value", dark ? "dark" : "light"}}}}});
+    own_ = url.starts_with("file:") ? "file:" : url;
     call("Page.navigate", {{"url", url}});
     until("document.readyState === 'complete'");
   }
@@ -111,6 +112,12 @@ class Browser {
     event.erase("text");
     call("Input.dispatchKeyEvent", event);
   }
+  /// Chooses a file for an input.
+  void choose(const std::string& selector, const std::string& file) {
+    const auto root = call("DOM.getDocument")["root"]["nodeId"];
+    const auto node = call("DOM.querySelector", {{"nodeId", root}, {"selector", selector}});
+    call("DOM.setFileInputFiles", {{"nodeId", node["nodeId"]}, {"files", {file}}});
+  }
   /// A PNG in base64.
   std::string screenshot() { return call("Page.captureScreenshot")["data"]; }
 
@@ -139,7 +146,8 @@ class Browser {
         complaints.push_back(said["params"].dump());
       if (event == "Network.requestWillBeSent") {
         const std::string url = said["params"]["request"]["url"];
-        if (!url.starts_with("file:") && !url.starts_with("data:")) complaints.push_back(url);
+        if (!url.starts_with(own_) && !url.starts_with("data:") && !url.starts_with("blob:"))
+          complaints.push_back(url);
       }
     }
   }
@@ -161,7 +169,7 @@ class Browser {
   Folder folder_;
   pid_t pid_ = 0;
   int write_ = -1, read_ = -1, last_ = 0;
-  std::string session_, pending_;
+  std::string session_, pending_, own_;
 };
 
 }  // namespace cairn::test

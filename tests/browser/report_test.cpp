@@ -1,11 +1,10 @@
 // The interactive report, as a person at a browser would use it.
 #include <fstream>
 
-#include "tests/bin/command.h"
+#include "tests/bin/server.h"
 #include "tests/browser/browser.h"
 #include "tests/ucn/some_photos.h"
 #include "ucn/report.h"
-#include "ucn/weights.h"
 
 using namespace cairn;
 using namespace cairn::test;
@@ -288,3 +287,33 @@ TEST_CASE("a page of many pairs makes rows of its table as they come near") {
   CHECK(b.value("asked").is_null());
   for (const std::string& c : b.complaints) FAIL_CHECK(c);
 }
+
+#ifdef CAIRN_HTTPLIB
+TEST_CASE("two photos that are chosen on the page of match --serve become a report in it") {
+  ServerCommand server;
+  for (const int width : {1400, 390}) {
+    CAPTURE(width);
+    Browser b(cat("http://127.0.0.1:", server.port, "/"), width, 900);
+    CHECK(b.value("$('match').disabled") == true);
+    b.choose("#a", CAIRN_SOURCE_DIR "/data/demo/pair/a.jpg");
+    b.choose("#b", CAIRN_SOURCE_DIR "/README.md");
+    b.until("!$('match').disabled");
+    b.value("$('match').click()");
+    b.until("$('status').textContent.includes('README.md')");  // why it is no photo
+    CHECK(b.value("$('report').hidden") == true);
+    b.complaints.clear();  // the console tells of the refused request
+    write_png(server.folder / "small.png", some_photo(60, 84, 1));
+    b.choose("#a", server.folder / "small.png");
+    b.choose("#b", server.folder / "small.png");
+    b.value("$('match').click()");
+    b.until("$('status').textContent === 'Done.'");
+    CHECK(b.value("$('report').hidden") == false);
+    CHECK(b.value("$('report').srcdoc.includes('small.png')") == true);
+    CHECK(b.value("$('save').href.startsWith('blob:')") == true);
+    CHECK(number(b, "document.documentElement.scrollWidth") <= width);
+    b.value("new Promise(done => setTimeout(done, 300))");
+    look(b, cat("serve-", width));
+    for (const std::string& c : b.complaints) FAIL_CHECK(c);
+  }
+}
+#endif
