@@ -95,6 +95,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     require(!pairs.empty(), ErrorId::io, "match", "there is no pair to match: ", names.size(),
             " photos in '", f.photos, "', pairs: ", f.pairs);
     const Weights weights = m.load(device);
+    m.options.correspond.confidence = false;  // no file of a folder's has a place for it
     PhotoMatcher matcher(*weights.network, m.options);
     FolderOptions o;
     o.photos = f.photos;

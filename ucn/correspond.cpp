@@ -10,7 +10,6 @@
 #include "tensor/kernels/rows/rows.h"
 #include "tensor/parallel.h"
 #include "ucn/keypoints.h"
-#include "ucn/score_head.h"
 
 namespace cairn::ucn {
 namespace {
@@ -195,17 +194,6 @@ Correspondence swapped(const Correspondence& m) {
           m.probability, m.keypoint1, m.keypoint0, m.ratio, m.confidence};
 }
 
-/// What the head says of one end of each match; empty without one.
-std::vector<float> scores_of(const PhotoFeatures& photo, const std::vector<Correspondence>& matches,
-                             bool second) {
-  if (photo.scores.defined()) return scores_at(photo.scores, points_tensor(ends(matches, second)));
-  std::vector<float> scores;
-  if (!photo.keypoint_scores.empty())
-    for (const Correspondence& m : matches)
-      scores.push_back(photo.keypoint_scores[size_t(second ? m.keypoint1 : m.keypoint0)]);
-  return scores;
-}
-
 /// Best first; of equal ones, an order that does not change when the photos are swapped.
 void sort(std::vector<Correspondence>& matches) {
   const auto key = [](const Correspondence& m) {
@@ -216,6 +204,11 @@ void sort(std::vector<Correspondence>& matches) {
 }
 
 }  // namespace
+
+double match_confidence(double ratio, double cosine) {
+  constexpr double constant = -14.169, per_ratio = -5.819, per_cosine = 20.412;
+  return 1 / (1 + std::exp(-(constant + per_ratio * ratio + per_cosine * cosine)));
+}
 
 Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& photo1,
                            const CorrespondOptions& o) {
@@ -256,7 +249,8 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
   if (o.reciprocity || o.stability) stage(search_back, int64_t(result.matches.size()));
   if (o.min_similarity > -1)
     keep("similarity", [&](const Correspondence& m) { return m.score >= o.min_similarity; });
-  if ((o.ratio < 1 || o.min_probability > 0) && !result.matches.empty()) {
+  if ((o.ratio < 1 || o.min_probability > 0 || (o.confidence && o.mode != MatchMode::all_all)) &&
+      !result.matches.empty()) {
     const auto in1 =
         standings(photo1, rows_of(photo0, result.matches, false), result.matches, true, o);
     const auto in0 =
@@ -266,6 +260,7 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
       m.probability = in0[k].share * in1[k].share;
       const double rival = distance(std::max(in0[k].nearest, in1[k].nearest));
       m.ratio = rival > 0 ? distance(m.score) / rival : 1;
+      m.confidence = match_confidence(m.ratio, m.score);
     }
     if (o.ratio < 1) keep("ratio", [&](const Correspondence& m) { return m.ratio < o.ratio; });
     if (o.min_probability > 0)
@@ -281,10 +276,6 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
     result.matches = std::move(chosen);
     stage("one per place", int64_t(result.matches.size()));
   }
-  const auto scores0 = scores_of(photo0, result.matches, false),
-             scores1 = scores_of(photo1, result.matches, true);
-  for (size_t k = 0; k < std::min(scores0.size(), scores1.size()); ++k)
-    result.matches[k].confidence = std::sqrt(scores0[k] * scores1[k]);
   return result;
 }
 

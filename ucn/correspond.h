@@ -28,21 +28,28 @@ struct CorrespondOptions {
   /// NeurIPS 2018). 0: off.
   double min_probability = 0;
   double temperature = 0.05;
-  double rival_radius = 8;    ///< px
-  bool subpixel = true;       ///< move ends to the peak of the similarity around them
+  double rival_radius = 8;  ///< px
+  bool subpixel = true;     ///< move ends to the peak of the similarity around them
+  /// Judge matches (Correspondence::confidence). In mode all_all, where that takes long, only
+  /// beside the ratio or the probability.
+  bool confidence = true;
   bool keep_removed = false;  ///< fill Correspondences::removed
 };
 
 struct Correspondence {
   double x0, y0, x1, y1;         ///< px of the feature maps
   double score;                  ///< cosine of the two features
-  double probability;            ///< dual softmax; 1 where neither it nor the ratio was asked for
+  double probability;            ///< dual softmax; 1 where rivals were not looked at
   int64_t keypoint0, keypoint1;  ///< numbers, in mode keypoints; else -1
   double ratio = 1;              ///< of its distance to the nearest rival's, as `probability`
-  /// The chance that both ends are right, as the score head says; < 0: there is none.
-  double confidence = -1;
+  double confidence = -1;        ///< match_confidence(); < 0: not judged
   PointPair pair() const { return {x0, y0, x1, y1}; }
 };
+
+/// The chance that a match lies within 3 px of the truth, from its ratio and its cosine: logistic
+/// regression for the bundled weights on warps and reconstructions they never saw
+/// (docs/measurements.md). For other weights, an order.
+double match_confidence(double ratio, double cosine);
 
 struct Correspondences {
   std::vector<Correspondence> matches;  ///< the most distinct first, of these the most similar

@@ -19,7 +19,7 @@ struct MatchFile {
   Photo photo0, photo1;
   std::vector<PointPair> matches;
   std::vector<double> scores;      ///< one per match
-  std::vector<double> confidence;  ///< one per match, or none: the weights have no score head
+  std::vector<double> confidence;  ///< match_confidence(), one per match, or none: not judged
   /// Numbers of the ends among the keypoints, one per match, where these are given.
   std::vector<std::array<int64_t, 2>> numbers;
   TwoView geometry;        ///< kind none: not verified

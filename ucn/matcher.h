@@ -41,8 +41,8 @@ struct PhotoFeatures {
   Tensor dense;        ///< H x W x C, of unit length; undefined where keypoints are all there is
   Tensor keypoints;    ///< K x 2 (x, y) f64, px of `dense`
   Tensor descriptors;  ///< K x C, of unit length
-  /// What a score head says (score_map()): a map, and of each keypoint; on the CPU,
-  /// undefined or empty without one.
+  /// What a score head says (score_map()), where keypoints are its choice: a map, and of each
+  /// keypoint; on the CPU.
   Tensor scores{};
   std::vector<float> keypoint_scores{};
 };

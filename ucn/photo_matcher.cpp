@@ -83,10 +83,14 @@ void PhotoMatcher::require_room(const Tensor& pixels) const {
           " MB. Hint: --mode keypoints, which sees large photos in tiles, or --max-size");
 }
 
+ScoreHead* PhotoMatcher::head_in_use() const {
+  return options_.keypoints.kind == KeypointKind::score ? network_.score_head() : nullptr;
+}
+
 PhotoFeatures PhotoMatcher::look_at(const Tensor& pixels) {
   require_room(pixels);
   PhotoFeatures whole{extract_(pixels), {}, {}};
-  if (ScoreHead* head = network_.score_head()) whole.scores = score_map(*head, whole.dense);
+  if (ScoreHead* head = head_in_use()) whole.scores = score_map(*head, whole.dense);
   return whole;
 }
 
@@ -117,7 +121,7 @@ struct Described {
 
 PhotoFeatures PhotoMatcher::in_tiles(const Tensor& pixels, const Tensor& keypoints) {
   const int64_t h = pixels.dim(0), w = pixels.dim(1), c = network_.config().outputs;
-  ScoreHead* head = network_.score_head();
+  ScoreHead* head = head_in_use();
   std::vector<Described> all(keypoints.defined() ? size_t(keypoints.dim(0)) : 0);
   const auto most = size_t(options_.keypoints.max_keypoints);
   extract_.in_tiles(pixels, options_.tile, [&](const Tensor& features, const Tile& t) {

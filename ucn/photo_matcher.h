@@ -87,6 +87,8 @@ class PhotoMatcher {
   /// Throws ErrorId::usage when all features of an image would take too much memory.
   void require_room(const Tensor& pixels) const;
   Tensor keypoints_of(const Tensor& pixels, const PhotoFeatures& whole) const;
+  /// The network's, where keypoints are to be its choice; else null.
+  ScoreHead* head_in_use() const;
   PhotoFeatures look_at(const Tensor& pixels);
   PhotoFeatures in_tiles(const Tensor& pixels, const Tensor& keypoints);
   PhotoFeatures features_of(const Tensor& pixels, const Tensor& keypoints);

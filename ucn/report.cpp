@@ -70,7 +70,7 @@ ReportPhoto report_photo(const std::string& name, const Image& upright, int64_t 
                            ? upright.pixels
                            : resize_area(upright.pixels, std::max<int64_t>(1, h * longest / side),
                                          std::max<int64_t>(1, w * longest / side));
-  return {name, w, h, encode_jpeg(shown, quality)};
+  return {name, w, h, encode_jpeg(shown, quality), {}};
 }
 
 std::string to_html(const Report& report) {

@@ -38,7 +38,7 @@ struct Bench {
   void write(const std::string& name, const Bytes& bytes) const {
     write_file_atomically(folder / name, bytes);
   }
-  /// x0, y0, x1, y1, score, inlier; the confidence, which weights with a score head add, left out
+  /// x0, y0, x1, y1, score, inlier; the confidence left out
   std::vector<std::array<double, 6>> matches() const {
     std::istringstream csv(contents(folder / "out/matches.csv"));
     std::string line;

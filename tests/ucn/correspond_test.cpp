@@ -75,8 +75,10 @@ TEST_CASE("swapping the photos swaps the matches and changes nothing else") {
   for (const MatchMode mode : {MatchMode::keypoints, MatchMode::all, MatchMode::all_all}) {
     CAPTURE(int(mode));
     for (const double ratio : {1.0, 0.95}) {
-      const CorrespondOptions o{
-          .mode = mode, .ratio = ratio, .min_probability = ratio < 1 ? 0.001 : 0};
+      const CorrespondOptions o{.mode = mode,
+                                .ratio = ratio,
+                                .min_probability = ratio < 1 ? 0.001 : 0,
+                                .confidence = false};
       const auto there = correspond(s.a, s.b, o), back = correspond(s.b, s.a, o);
       CHECK(there.matches.size() > 5);
       CHECK(sorted_ends(there, false) == sorted_ends(back, true));
@@ -167,6 +169,26 @@ TEST_CASE("what filters remove is kept where asked for, and nothing else changes
       if (r.by == "ratio") CHECK(r.match.ratio >= 0.9);
     CHECK(by.size() > 1);
   }
+}
+
+TEST_CASE("confidence grows with the cosine and falls with the ratio; all_all goes without") {
+  CHECK(match_confidence(0.3, 0.95) > 0.95);
+  CHECK(match_confidence(0.95, 0.6) < 0.1);
+  CHECK(match_confidence(0.5, 0.9) > match_confidence(0.6, 0.9));
+  CHECK(match_confidence(0.5, 0.9) > match_confidence(0.5, 0.8));
+  const Scene s;
+  for (const MatchMode mode : {MatchMode::keypoints, MatchMode::all, MatchMode::all_all})
+    for (const double ratio : {1.0, 0.98})
+      for (const bool asked : {true, false}) {
+        CAPTURE(int(mode));
+        CAPTURE(ratio);
+        CAPTURE(asked);
+        const auto c = correspond(s.a, s.b, {.mode = mode, .ratio = ratio, .confidence = asked});
+        REQUIRE(!c.matches.empty());
+        const bool judged = ratio < 1 || (asked && mode != MatchMode::all_all);
+        for (const Correspondence& m : c.matches)
+          CHECK(m.confidence == (judged ? match_confidence(m.ratio, m.score) : -1));
+      }
 }
 
 TEST_CASE("no keypoints, no matches") {
