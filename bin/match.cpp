@@ -208,10 +208,11 @@ int run(Arguments& a) {
   require(!a.json || !quiet, ErrorId::usage, "match", "--quiet says nothing, not even --json");
   if (a.serve) {
     require(a.photo0.empty() && a.folder.photos.empty() && a.exports.empty() && a.draw.empty() &&
-                a.report.empty() && a.trace.empty() && !a.explain && !a.json,
+                a.report.empty() && a.trace.empty() && !a.explain && !a.json && a.out == "." &&
+                !a.folder.merge,
             ErrorId::usage, "match",
             "--serve takes photos from its page and writes nothing: no photos, --folder, --export, "
-            "--draw, --report, --explain, --trace or --json with it");
+            "--out, --draw, --report, --explain, --trace or --json with it");
     return serve(a.matcher, a.port);
   }
   if (!a.folder.photos.empty()) {

@@ -1,9 +1,12 @@
 // The interactive page of two photos, as match writes it.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
-#include <map>
+#include <functional>
 
 #include "bin/explain.h"
 #include "bin/program.h"
@@ -50,17 +53,23 @@ inline std::string report_of(const ucn::MatchedPhotos& m, const ucn::MatcherSett
   if (pair.matches.size() > most)
     pair.matches.erase(pair.matches.begin() + most, pair.matches.end());
   if (pair.inlier.size() > most) pair.inlier.resize(most);
-  std::map<std::string, size_t> removed;  // how many, by filter
-  for (const auto& r : m.found.found.removed) ++removed[r.by];
-  std::map<std::string, size_t> seen;
-  for (const auto& r : m.found.found.removed) {
-    if (seen[r.by]++ % (removed[r.by] / most + 1) != 0) continue;
-    const auto p0 = m.photo0.photo.original.to_stored(r.match.x0, r.match.y0),
-               p1 = m.photo1.photo.original.to_stored(r.match.x1, r.match.y1);
-    pair.removed.push_back({r, file.geometry.inliers > 0 &&
-                                   sampson_distance(file.geometry, {p0[0], p0[1], p1[0], p1[1]},
-                                                    m.cameras) <= settings.threshold});
+  const auto& removed = m.found.found.removed;
+  for (const auto& r : removed) {
+    auto f = std::ranges::find(pair.filters, r.by, &ReportPair::Filter::name);
+    if (f == pair.filters.end()) f = pair.filters.insert(f, {r.by, 0, {}, {}});
+    ++f->removed;
   }
+  for (ReportPair::Filter& f : pair.filters)
+    for (size_t k = 0, n = 0; k < removed.size(); ++k) {
+      const Correspondence& match = removed[k].match;
+      if (removed[k].by != f.name || n++ % (size_t(f.removed) / most + 1) != 0) continue;
+      const auto p0 = m.photo0.photo.original.to_stored(match.x0, match.y0),
+                 p1 = m.photo1.photo.original.to_stored(match.x1, match.y1);
+      f.shown.push_back(match);
+      f.agrees.push_back(file.geometry.inliers > 0 &&
+                         sampson_distance(file.geometry, {p0[0], p0[1], p1[0], p1[1]}, m.cameras) <=
+                             settings.threshold);
+    }
   pair.geometry = settings.verify;
   pair.same_scene = file.same_scene;
   constexpr int64_t cells = 64;

@@ -65,13 +65,16 @@ iframe { width: 100%; height: 96vh; border: 0; }
 'use strict';
 const $ = id => document.getElementById(id);
 const files = {a: null, b: null};
+let busy = false;
+const ready = () => { $('match').disabled = busy || !files.a || !files.b; };
 function take(name, file) {
   files[name] = file;
   const label = $(name).closest('label'), image = label.querySelector('img');
   if (image.src) URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(file);
-  label.querySelector('span').textContent = file.name;
-  $('match').disabled = !files.a || !files.b;
+  label.querySelector('span').textContent = `Photo ${name.toUpperCase()}: ${file.name}`;
+  $('report').hidden = $('save').hidden = true;  // it is of other photos
+  ready();
 }
 for (const name of ['a', 'b']) {
   const label = $(name).closest('label');
@@ -92,11 +95,13 @@ $('match').onclick = async () => {
   const form = new FormData();
   form.append('a', files.a);
   form.append('b', files.b);
-  $('match').disabled = true;
+  const asked = {...files};
+  busy = true;
+  ready();
   $('status').textContent = 'Matching …';
   try {
     const answer = await fetch('match', {method: 'POST', body: form}), text = await answer.text();
-    if (answer.ok) {
+    if (answer.ok && asked.a === files.a && asked.b === files.b) {
       $('report').srcdoc = text;
       $('report').hidden = $('save').hidden = false;
       if ($('save').href) URL.revokeObjectURL($('save').href);
@@ -106,7 +111,9 @@ $('match').onclick = async () => {
   } catch (e) {
     $('status').textContent = 'The program that matches is gone, or cut the connection.';
   }
-  $('match').disabled = false;
+  busy = false;
+  ready();
+  if (document.activeElement === document.body) $('match').focus();
 };
 </script>
 </body>
@@ -115,13 +122,16 @@ $('match').onclick = async () => {
 
 namespace serving {
 inline httplib::Server* server = nullptr;  // for the signal's handler
-inline void stop(int) {
-  if (server) server->stop();
+inline void stop(int signal) {
+  std::signal(signal, SIG_DFL);  // a second one does not wait for the pair that is being matched
+  // Before it listens there is nothing that could be stopped.
+  server && server->is_running() ? server->stop() : std::_Exit(done);
 }
 }  // namespace serving
 
-/// Serves the page on the loopback interface until Ctrl-C. `port` 0: any that is free. Two photos
-/// at a time are matched; nothing is written to disk. Throws ErrorId::io when the port is taken.
+/// Serves the page on the loopback interface until Ctrl-C. `port` 0: any that is free. One pair of
+/// photos at a time is matched; nothing is written to disk. Throws ErrorId::io when the port is
+/// taken.
 inline int serve(MatcherFlags& m, int port) {
   using namespace ucn;
   const Device device = m.machine.use();
@@ -135,6 +145,8 @@ inline int serve(MatcherFlags& m, int port) {
   constexpr size_t largest_upload = size_t{64} << 20;
   constexpr int64_t most_pixels = int64_t{1} << 26;
   server.set_payload_max_length(largest_upload);
+  // What is left unread of a refused request must not be taken for the next one.
+  server.set_keep_alive_max_count(1);
   // The library's own would let two servers share a port.
   server.set_socket_options([](socket_t s) {
     const int yes = 1;
@@ -150,10 +162,15 @@ inline int serve(MatcherFlags& m, int port) {
   server.set_pre_routing_handler([&](const httplib::Request& request, httplib::Response& response) {
     const auto ours = [&](const std::string& host) { return std::ranges::count(hosts, host) > 0; };
     const std::string origin = request.get_header_value("Origin");
-    if (ours(request.get_header_value("Host")) &&
-        (origin.empty() || (origin.starts_with("http://") && ours(origin.substr(7)))))
+    if (!ours(request.get_header_value("Host")) ||
+        !(origin.empty() || (origin.starts_with("http://") && ours(origin.substr(7)))))
+      answer(response, 403, "only for pages of this server");
+    // The limit on uploads is one on what they say of their length, as they are sent.
+    else if (request.has_header("Transfer-Encoding") || request.has_header("Content-Encoding") ||
+             (request.method != "GET" && !request.has_header("Content-Length")))
+      answer(response, 411, "the length must be said, and nothing be packed");
+    else
       return httplib::Server::HandlerResponse::Unhandled;
-    answer(response, 403, "only for pages of this server");
     return httplib::Server::HandlerResponse::Handled;
   });
   server.set_error_handler([&](const httplib::Request&, httplib::Response& response) {
@@ -194,23 +211,29 @@ inline int serve(MatcherFlags& m, int port) {
       response.set_content(report_of(matched, m, "match --serve", stage),
                            "text/html; charset=utf-8");
     } catch (const Error& e) {
-      answer(response, 400, e.what());
+      const bool theirs =
+          e.id() == ErrorId::usage || e.id() == ErrorId::io || e.id() == ErrorId::format;
+      answer(response, theirs ? 400 : 500, e.what());
     } catch (const std::exception& e) {
       answer(response, 500, e.what());
     }
   });
 
   const char* loopback = "127.0.0.1";
+  const int asked = port;
   const bool bound = port == 0 ? (port = server.bind_to_any_port(loopback)) > 0
                                : server.bind_to_port(loopback, port);
-  require(bound, ErrorId::io, "match", "port ", port,
+  require(bound, ErrorId::io, "match", "port ", asked,
           " cannot be used. Hint: another --port; 0 takes one that is free");
-  hosts = {cat(loopback, ":", port), cat("localhost:", port)};
+  for (const char* host : {loopback, "localhost"}) {
+    hosts.push_back(cat(host, ":", port));
+    if (port == 80) hosts.push_back(host);  // which browsers leave out
+  }
+  serving::server = &server;
+  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, serving::stop);
   std::printf("on %s\nopen http://%s:%d/ in a browser; Ctrl-C ends this\n",
               describe(device, m.precision).c_str(), loopback, port);
   std::fflush(stdout);
-  serving::server = &server;
-  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, serving::stop);
   const bool served = server.listen_after_bind();
   serving::server = nullptr;
   require(served, ErrorId::io, "match", "cannot listen on port ", port);

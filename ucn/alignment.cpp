@@ -220,7 +220,8 @@ class FirstLook {
     ++looks_;
     std::vector<PointPair> pairs;
     for (const Correspondence& m :
-         correspond(v0.features, v1.features, {.mode = MatchMode::keypoints}).matches) {
+         correspond(v0.features, v1.features, {.mode = MatchMode::keypoints, .confidence = false})
+             .matches) {
       const Point a = apply(v0.window.to_photo, m.x0, m.y0);
       const Point b = apply(v1.window.to_photo, m.x1, m.y1);
       pairs.push_back({a[0], a[1], b[0], b[1]});

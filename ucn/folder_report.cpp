@@ -17,19 +17,6 @@ Homography upright_from_stored(const Image& image) {
   return inverse({x[0] - o[0], y[0] - o[0], o[0], x[1] - o[1], y[1] - o[1], o[1], 0, 0, 1});
 }
 
-/// What was kept of a photo's features; nothing when that is gone, damaged or of another photo.
-Tensor coarse_features_kept(const std::string& folder, const std::string& photos,
-                            const std::string& name) {
-  try {
-    const auto f = FeatureCache::read(FeatureCache::path(fs::path(folder) / "features", name));
-    if (f.stamp == photo_stamp(fs::path(photos) / name) && f.coarse.defined())
-      return f.coarse.to(DType::f32);
-  } catch (const Error& e) {
-    if (e.id() != ErrorId::io && e.id() != ErrorId::format) throw;
-  }
-  return {};
-}
-
 }  // namespace
 
 Report folder_report(const FolderResults& results, const std::string& folder,
@@ -55,7 +42,11 @@ Report folder_report(const FolderResults& results, const std::string& folder,
     number[name] = report.photos.size();
     upright.push_back(upright_from_stored(image));
     report.photos.push_back(report_photo(name, image, longest, 75));
-    coarse.push_back(coarse_features_kept(folder, photos, name));
+    coarse.push_back(FeatureCache::coarse(FeatureCache::path(fs::path(folder) / "features", name),
+                                          photo_stamp(fs::path(photos) / name), image.orientation));
+    // Of other weights: some other run has written there since.
+    if (coarse.back().defined() && coarse[0].defined() && coarse.back().dim(2) != coarse[0].dim(2))
+      coarse.back() = {};
   }
   const auto grids = feature_grids(coarse);
   for (size_t k = 0; k < grids.size(); ++k) report.photos[k].grid = grids[k];

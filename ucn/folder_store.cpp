@@ -46,6 +46,7 @@ StoredFeatures to_stored(const PreparedPhoto& p, const std::string& stamp) {
   stored.width = p.photo.original.stored_width;
   stored.height = p.photo.original.stored_height;
   stored.stamp = stamp;
+  stored.orientation = p.photo.original.orientation;
   for (int64_t k = 0; k < p.keypoints.dim(0); ++k) {
     const double* q = p.keypoints.data<double>() + 2 * k;
     std::ranges::copy(p.photo.to_stored(q[0], q[1]), stored.keypoints.data<double>() + 2 * k);
@@ -95,15 +96,16 @@ void FeatureCache::write(const std::string& name, const StoredFeatures& features
     kinds.data<double>()[2 * v + 1] = view.scale;
     file.tensors.push_back({cat("descriptors.", v), view.features.descriptors});
   }
+  file.metadata["orientation"] = std::to_string(features.orientation);
   if (features.coarse.defined()) file.tensors.push_back({"coarse", features.coarse});
   nn::save_safetensors(path(name), file);
 }
 
 StoredFeatures FeatureCache::read(const std::string& path) {
   const nn::TensorFile file = nn::load_safetensors(path);
-  const auto tensor = [&](const std::string& name, DType type, int64_t rank = 2) {
+  const auto tensor = [&](const std::string& name, DType type) {
     const Tensor* t = file.find(name);
-    require(t && t->dtype() == type && t->rank() == rank, ErrorId::format, "match", "'", path,
+    require(t && t->dtype() == type && t->rank() == 2, ErrorId::format, "match", "'", path,
             "' has no '", name, "'");
     return *t;
   };
@@ -120,8 +122,21 @@ StoredFeatures FeatureCache::read(const std::string& path) {
     view.features = {{}, f.keypoints, tensor(cat("descriptors.", v), DType::f32)};
     f.views.push_back(view);
   }
-  if (file.find("coarse")) f.coarse = tensor("coarse", DType::f16, 3);
   return f;
+}
+
+Tensor FeatureCache::coarse(const std::string& path, const std::string& stamp, int orientation) {
+  nn::TensorFile file;
+  try {
+    file = nn::load_safetensors(path);
+  } catch (const Error& e) {
+    if (e.id() != ErrorId::io && e.id() != ErrorId::format) throw;
+  }
+  const Tensor* t = file.find("coarse");
+  const bool good = t && t->dtype() == DType::f16 && t->rank() == 3 && t->numel() > 0 &&
+                    file.metadata["photo"] == stamp &&
+                    file.metadata["orientation"] == std::to_string(orientation);
+  return good ? t->to(DType::f32) : Tensor();
 }
 
 ResultStore::ResultStore(const std::string& path, const std::string& settings)

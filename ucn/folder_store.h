@@ -16,8 +16,9 @@ std::string photo_stamp(const std::filesystem::path& photo);
 
 /// One photo's features, in the pixels of its file.
 struct StoredFeatures {
-  Tensor keypoints;  ///< K x 2 f64, stored px
-  Tensor coarse;     ///< coarse_features() of the upright photo, f16; or undefined
+  Tensor keypoints;     ///< K x 2 f64, stored px
+  Tensor coarse;        ///< coarse_features() of the photo as it was turned, f16; or undefined
+  int orientation = 1;  ///< how it was turned (Image::orientation)
   int64_t width = 0, height = 0;
   std::string stamp;             ///< of the photo's file
   std::vector<PhotoView> views;  ///< with descriptors alone, on the CPU
@@ -38,6 +39,9 @@ class FeatureCache {
   void write(const std::string& name, const StoredFeatures& features) const;
   /// Throws ErrorId::io, ErrorId::format.
   static StoredFeatures read(const std::string& path);
+  /// Of such a file StoredFeatures::coarse alone, f32; undefined when it is gone, damaged, or not
+  /// of this photo turned like this.
+  static Tensor coarse(const std::string& path, const std::string& stamp, int orientation);
 
  private:
   std::filesystem::path photos_, folder_;

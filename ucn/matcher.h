@@ -41,10 +41,7 @@ struct PhotoFeatures {
   Tensor dense;        ///< H x W x C, of unit length; undefined where keypoints are all there is
   Tensor keypoints;    ///< K x 2 (x, y) f64, px of `dense`
   Tensor descriptors;  ///< K x C, of unit length
-  /// What a score head says (score_map()), where keypoints are its choice: a map, and of each
-  /// keypoint; on the CPU.
-  Tensor scores{};
-  std::vector<float> keypoint_scores{};
+  Tensor scores{};     ///< score_map(), on the CPU, where keypoints are its choice
 };
 /// Features at keypoints, K x 2: at whole pixels (i64), or interpolated and of unit length again
 /// (f64). Throws ErrorId::shape, and ErrorId::index for a keypoint outside.

@@ -102,14 +102,6 @@ Tensor PhotoMatcher::keypoints_of(const Tensor& pixels, const PhotoFeatures& who
 
 namespace {
 
-/// Features at places as well.
-PhotoFeatures with_keypoints(const PhotoFeatures& whole, const Tensor& keypoints) {
-  PhotoFeatures f = describe(whole.dense, keypoints);
-  f.scores = whole.scores;
-  if (f.scores.defined()) f.keypoint_scores = scores_at(f.scores, keypoints);
-  return f;
-}
-
 /// A keypoint of a tile, kept while the tile's dense features are not.
 struct Described {
   std::array<double, 2> place;  // px of the photo
@@ -143,12 +135,14 @@ PhotoFeatures PhotoMatcher::in_tiles(const Tensor& pixels, const Tensor& keypoin
       places.insert(places.end(), {x, y});
     }
     const auto n = int64_t(numbers.size());
-    const PhotoFeatures inside = with_keypoints(tile, Tensor::from({n, 2}, places));
+    const PhotoFeatures inside = describe(features, Tensor::from({n, 2}, places));
+    std::vector<float> scores(numbers.size());
+    if (head) scores = scores_at(tile.scores, inside.keypoints);
     const Tensor rows = inside.descriptors.to(Device::cpu);
     for (size_t k = 0; k < numbers.size(); ++k) {
       const float* row = rows.data<float>() + int64_t(k) * c;
       all[numbers[k]] = {{places[2 * k] + double(t.x), places[2 * k + 1] + double(t.y)},
-                         head ? inside.keypoint_scores[k] : 0,
+                         scores[k],
                          {row, row + c}};
     }
     if (keypoints.defined() || all.size() <= most) return;
@@ -162,7 +156,6 @@ PhotoFeatures PhotoMatcher::in_tiles(const Tensor& pixels, const Tensor& keypoin
     const Described& d = all[size_t(k)];
     std::ranges::copy(d.place, f.keypoints.data<double>() + 2 * k);
     std::ranges::copy(d.descriptor, f.descriptors.data<float>() + k * c);
-    if (head) f.keypoint_scores.push_back(d.score);
   }
   if (keypoints.defined()) f.keypoints = keypoints;
   f.descriptors = f.descriptors.to(network_.device());
@@ -176,7 +169,7 @@ PhotoFeatures PhotoMatcher::features_of(const Tensor& pixels, const Tensor& keyp
     return in_tiles(pixels, keypoints);
   const PhotoFeatures whole = look_at(pixels);
   if (options_.correspond.mode == MatchMode::all_all) return whole;
-  return with_keypoints(whole, keypoints.defined() ? keypoints : keypoints_of(pixels, whole));
+  return describe(whole.dense, keypoints.defined() ? keypoints : keypoints_of(pixels, whole));
 }
 
 PreparedPhoto PhotoMatcher::prepare(Photo photo, Tensor keypoints, bool second) {
@@ -237,7 +230,7 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, const std::optional<Alignment>&
   const Tensor seen = look_through(window, photo.pixels);
   const PhotoFeatures whole = look_at(seen);
   const Tensor keypoints = on_photo(keypoints_of(seen, whole), window, photo.pixels);
-  return {std::move(photo), {}, {{with_keypoints(whole, keypoints), window.to_photo}}};
+  return {std::move(photo), {}, {{describe(whole.dense, keypoints), window.to_photo}}};
 }
 
 PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const {

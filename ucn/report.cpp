@@ -11,6 +11,7 @@ namespace cairn::ucn {
 namespace {
 
 using nlohmann::ordered_json;
+
 ordered_json to_json(const FeatureGrid& g) {
   return {{"rows", g.rows},
           {"columns", g.columns},
@@ -46,13 +47,11 @@ ordered_json to_json(const ReportPair& p) {
     if (removed_by > 0) rows.back().push_back(removed_by);
   };
   for (size_t k = 0; k < p.matches.size(); ++k) add(p.matches[k], verified && p.inlier[k] == 1, 0);
-  std::vector<std::string> filters;  // a row's last number tells which of these, from 1
-  for (const ReportPair::Removed& r : p.removed) {
-    const auto at = std::ranges::find(filters, r.by) - filters.begin();
-    if (size_t(at) == filters.size()) filters.push_back(r.by);
-    add(r.match, r.agrees, size_t(at) + 1);
+  auto& filters = j["filters"] = ordered_json::array();
+  for (const ReportPair::Filter& f : p.filters) {  // a row's last number tells which, from 1
+    filters.push_back({f.name, f.removed});
+    for (size_t k = 0; k < f.shown.size(); ++k) add(f.shown[k], f.agrees[k] == 1, filters.size());
   }
-  j["filters"] = filters;
   for (const FeatureGrid& g : p.grids) j["grids"].push_back(to_json(g));
   return j;
 }
@@ -80,7 +79,10 @@ std::string to_html(const Report& report) {
   for (const ReportPhoto& p : report.photos) data["photos"].push_back(to_json(p));
   for (const ReportPair& p : report.pairs) {
     require(std::max(p.photo0, p.photo1) < report.photos.size() &&
-                (p.inlier.empty() || p.inlier.size() == p.matches.size()),
+                (p.inlier.empty() || p.inlier.size() == p.matches.size()) &&
+                std::ranges::all_of(
+                    p.filters,
+                    [](const ReportPair::Filter& f) { return f.agrees.size() == f.shown.size(); }),
             ErrorId::argument, op, "a pair of photos ", p.photo0, " and ", p.photo1, " of ",
             report.photos.size(), " has ", p.matches.size(), " matches and ", p.inlier.size(),
             " flags");

@@ -22,11 +22,14 @@ struct ReportPair {
   size_t photo0 = 0, photo1 = 0;        ///< numbers in Report::photos
   std::vector<Correspondence> matches;  ///< px of these, upright
   std::vector<uint8_t> inlier;          ///< one a match; empty: not verified
-  /// Matches that filters took away, which can be shown as well.
-  struct Removed : Correspondences::Removed {
-    bool agrees = false;  ///< would be an inlier
+  /// What filters took away, which can be shown as well: how much, and some of it.
+  struct Filter {
+    std::string name;
+    int64_t removed = 0;
+    std::vector<Correspondence> shown;
+    std::vector<uint8_t> agrees;  ///< one of these each: would be an inlier
   };
-  std::vector<Removed> removed;
+  std::vector<Filter> filters;
   std::string geometry = "fundamental";  ///< of what they are inliers
   double same_scene = -1;                ///< < 0: not known
   int64_t found = -1,

@@ -282,7 +282,7 @@ TEST_CASE("match says in one line what is wrong with a photo, and keeps what it 
   CHECK(contents(bench().folder / "out/matches.csv") == csv);
 }
 
-TEST_CASE("a score head finds keypoints and says how sure a match is") {
+TEST_CASE("a score head finds keypoints") {
   Random random(5);
   ucn::save_weights(bench().folder / "scored.safetensors",
                     ucn::ResUNet({.outputs = 16, .score_head = true}, random));

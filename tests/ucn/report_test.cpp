@@ -5,7 +5,10 @@
 
 #include <cmath>
 
+#include "tensor/file.h"
+#include "tests/folder.h"
 #include "tests/ucn/some_photos.h"
+#include "ucn/folder_store.h"
 
 using namespace cairn;
 using namespace cairn::test;
@@ -69,6 +72,27 @@ TEST_CASE(
   CHECK(with_none[1].channels == 4);
 }
 
+TEST_CASE("coarse features that were kept are those of the same photo, turned the same way") {
+  Folder folder;
+  const FeatureCache cache(folder.path, folder.path, "settings");
+  Random random(2);
+  StoredFeatures f;
+  f.keypoints = Tensor::zeros({0, 2}, DType::f64);
+  f.stamp = "stamp";
+  f.orientation = 6;
+  f.coarse = random_normal({3, 4, 8}, random).to(DType::f16);
+  cache.write("a.jpg", f);
+  const std::string path = cache.path("a.jpg");
+  CHECK(FeatureCache::coarse(path, "stamp", 6).to_vector() == f.coarse.to(DType::f32).to_vector());
+  CHECK(!FeatureCache::coarse(path, "other", 6).defined());
+  CHECK(!FeatureCache::coarse(path, "stamp", 1).defined());
+  CHECK(!FeatureCache::coarse(cache.path("b.jpg"), "stamp", 6).defined());
+  auto bytes = read_file(path);
+  bytes.resize(bytes.size() / 2);
+  write_file_atomically(path, bytes);
+  CHECK(!FeatureCache::coarse(path, "stamp", 6).defined());
+}
+
 TEST_CASE("the page holds all it needs, and nothing in its data can end its script") {
   Report r;
   const Image image = oriented(some_photo(40, 60, 1), 1);
@@ -88,12 +112,15 @@ TEST_CASE("the page holds all it needs, and nothing in its data can end its scri
     CHECK(page.find(place) == std::string::npos);
   // What filters removed comes after the matches, with the filter's number.
   CHECK(page.find("\"filters\":[]") != std::string::npos);
-  pair.removed = {{{{9, 8, 7, 6, 0.5, 1, -1, -1}, "ratio"}, true},
-                  {{{5, 4, 3, 2, 0.25, 1, -1, -1}, "ratio"}, false}};
+  pair.filters = {
+      {"ratio", 7, {{9, 8, 7, 6, 0.5, 1, -1, -1}, {5, 4, 3, 2, 0.25, 1, -1, -1}}, {1, 0}}};
   const std::string more = to_html(r);
   CHECK(more.find("[9.0,8.0,7.0,6.0,0.5,0.0,1,1],[5.0,4.0,3.0,2.0,0.25,0.0,0,1]") !=
         std::string::npos);
-  CHECK(more.find("\"filters\":[\"ratio\"]") != std::string::npos);
+  CHECK(more.find("\"filters\":[[\"ratio\",7]]") != std::string::npos);
+  pair.filters[0].agrees.pop_back();
+  CHECK_THROWS_AS(to_html(r), Error);
+  pair.filters.clear();
   pair.inlier = {1, 0};
   CHECK_THROWS_AS(to_html(r), Error);
   pair.inlier = {1};

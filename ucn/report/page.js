@@ -227,7 +227,7 @@ function nearest(x, y) {
 function describe(k) {
   const m = pair.matches[k];
   say(`Match ${k + 1}: (${m[0].toFixed(1)}, ${m[1].toFixed(1)}) in A, (${m[2].toFixed(1)}, ${m[3].toFixed(1)}) in B; ` +
-      `score ${m[4].toFixed(3)}` + (removedBy(k) ? `; removed by: ${pair.filters[removedBy(k) - 1]}`
+      `score ${m[4].toFixed(3)}` + (removedBy(k) ? `; removed by: ${pair.filters[removedBy(k) - 1][0]}`
                                              : pair.confident ? `, confidence ${m[5].toFixed(2)}` : '') +
       (pair.verified ? (isInlier(k) ? '; an inlier.' : '; an outlier.') : '.'));
 }
@@ -332,6 +332,8 @@ canvas.addEventListener('keydown', e => {
   e.preventDefault();
   action();
 });
+// A photo that is dropped here must not take the page's place.
+for (const event of ['dragover', 'drop']) addEventListener(event, e => e.preventDefault());
 function reset() { asked = null; Object.assign(view, {x: 0.5, y: 0.5, zoom: 1}); draw(); }
 $('in').onclick = () => zoomBy(1.5, ...middle());
 $('out').onclick = () => zoomBy(1 / 1.5, ...middle());
@@ -362,10 +364,11 @@ function open(index) {
       (pair.same < 0.5 ? ' – the photos probably show different things' : '') : '');
   $('least-what').textContent = pair.confident ? 'confidence' : 'score';
   $('outliers').closest('label').hidden = !pair.verified;
-  $('filters').replaceChildren(...pair.filters.map((name, k) => {
+  $('filters').replaceChildren(...pair.filters.map(([name, removed], k) => {
     const label = document.createElement('label'), box = document.createElement('input');
     box.type = 'checkbox';
-    label.append(box, ` ${k ? '' : 'removed by '}${name} (${pair.matches.filter(m => m[7] === k + 1).length})`);
+    const some = pair.matches.filter(m => m[7] === k + 1).length;
+    label.append(box, ` ${k ? '' : 'removed by '}${name} (${some < removed ? some + ' of ' : ''}${removed})`);
     return label;
   }));
   document.querySelectorAll('#pairs tbody tr').forEach(mark);
@@ -374,7 +377,7 @@ function open(index) {
 }
 function mark(row) {
   const here = data.pairs[+row.dataset.index] === pair;
-  if (here) row.ariaCurrent = 'true';
+  if (here) row.setAttribute('aria-current', 'true');
   else row.removeAttribute('aria-current');
   row.tabIndex = here ? 0 : -1;  // one stop of the tab key; arrows move on
 }
@@ -394,6 +397,7 @@ if (data.pairs.length > 1) {
   const rowOf = ({index, values}) => {
     const row = document.createElement('tr'), q = data.pairs[index];
     row.dataset.index = index;
+    row.setAttribute('aria-rowindex', rows.findIndex(r => r.index === index) + 2);  // the first is the head's
     const picture = row.insertCell().appendChild(document.createElement('canvas'));
     picture.width = 224; picture.height = 84;
     for (const key of keys) {
@@ -433,6 +437,7 @@ if (data.pairs.length > 1) {
     body.replaceChildren();
     box.scrollTop = 0;
     more();
+    if (!body.querySelector('[tabindex="0"]')) body.rows[0].tabIndex = 0;
     document.querySelectorAll('#pairs th').forEach(th => {
       const button = th.querySelector('button');
       if (button && button.dataset.key === key) th.setAttribute('aria-sort', down ? 'descending' : 'ascending');
