@@ -47,14 +47,12 @@ test-all: everything  ## build and run all tests, but for those that need a GPU
 # The stages of a recipe, each from the weights of the one before; stopped, it goes on where it was.
 RECIPE ?= ucn-f
 RUNS ?= runs
-# SCENES holds the flags --colmap and --photos of reconstructions, for the stages that mix these in.
-train-release: all  ## train the weights RECIPE=ucn-f anew on PHOTOS=folder SCENES="--colmap ..."
+train-release: all  ## train the weights RECIPE=ucn-f anew on the photos in PHOTOS=folder
 	@[ -n "$(PHOTOS)" ] || { echo "train-release: name the photos: make train-release PHOTOS=folder" >&2; exit 2; }
 	@trap 'exit 130' INT TERM; last=; for stage in ucn/recipes/$(RECIPE)/*.json; do \
 	  out=$(RUNS)/$(RECIPE)-$$(basename $$stage .json); \
 	  if [ -e $$out/config.json ]; then bin/train --resume --out $$out; \
-	  else bin/train --config $$stage --images "$(PHOTOS)" $${last:+--init $$last} --out $$out $(ARGS) \
-	    $$(! grep -q colmap $$stage || echo '$(SCENES)'); \
+	  else bin/train --config $$stage --images "$(PHOTOS)" $${last:+--init $$last} --out $$out $(ARGS); \
 	  fi || exit; last=$$out/weights.safetensors; done; \
 	  bin/convert --half $$last $(RUNS)/$(RECIPE).safetensors
 
