@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -77,6 +78,7 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
             "--export: a folder has no '", e, "'; there is csv, colmap, hloc, text");
 
   using nlohmann::ordered_json;
+  const auto start = std::chrono::steady_clock::now();
   ordered_json say;
   if (!f.merge) {
     const Device device = m.machine.use();
@@ -152,6 +154,10 @@ inline int run_folder(const FolderFlags& f, MatcherFlags& m, const std::string& 
     for (const std::string& why : report.left_out) warn("left out of the report: " + why);
     report.about = {{"command", command}, {"program", std::string("match (cairn) ") + version}};
     if (!f.merge) report.about.insert(report.about.begin() + 1, {"matched by", m.describe()});
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    report.about.push_back({"time", cat(std::round(10 * took.count()) / 10, " s, this run")});
+    report.about.push_back(
+        {"memory", cat(std::llround(peak_resident_memory() / 1e6), " MB at most")});
     if (report.pairs.empty()) {
       warn("no report: there is no pair to show");
     } else {

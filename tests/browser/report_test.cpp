@@ -226,7 +226,9 @@ TEST_CASE("a folder's page has a table of pairs that sorts and opens") {
   CHECK(std::string(b.value("document.title")).find("<b>&\"x.png") != std::string::npos);
   CHECK(b.value("document.querySelectorAll('b').length") == 0);
   const std::string about = b.value("document.getElementById('about').textContent");
-  CHECK(about.find("match --folder photos --out out") != std::string::npos);
+  for (const char* what :
+       {"match --folder photos --out out", "mode keypoints", " s, this run", " MB at most"})
+    CHECK(about.find(what) != std::string::npos);
   b.until("data.photos.every(p => p.image.complete)");
   // Every photo came with its coarse features: what a click asks of a photo's copy is at its place.
   b.value(
