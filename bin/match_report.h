@@ -87,9 +87,8 @@ inline std::string report_of(const ucn::MatchedPhotos& m, const ucn::MatcherSett
     stages += text;
   }
   report.about.push_back({"time", stages});
-  char memory[40];
-  std::snprintf(memory, sizeof memory, "%.0f MB at most", peak_resident_memory() / 1e6);
-  report.about.push_back({"memory", memory});
+  report.about.push_back(
+      {"memory", cat(std::llround(peak_resident_memory() / 1e6), " MB at most")});
   return to_html(report);
 }
 

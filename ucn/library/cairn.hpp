@@ -42,7 +42,7 @@ class Matcher {
   struct Correspondence {
     double x0, y0, x1, y1;  ///< px of the files as stored, or of the images
     double score;           ///< cosine of the two features
-    double confidence;      ///< that it is right, in 0..1; -1: not judged (mode all_all without a ratio)
+    double confidence;      ///< chance that it is right; -1: not judged (mode all_all, no ratio)
     bool inlier;            ///< obeys the geometry of most; true where nothing was verified
   };
 

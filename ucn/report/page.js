@@ -394,10 +394,10 @@ if (data.pairs.length > 1) {
   const box = $('pairs'), body = box.querySelector('tbody'), keys = ['name0', 'name1', 'matches', 'inliers', 'same'];
   const rows = data.pairs.map((q, index) => ({index, values: {
     name0: data.photos[q.a].name, name1: data.photos[q.b].name, matches: q.found, inliers: q.inliers, same: q.same}}));
-  const rowOf = ({index, values}) => {
+  const rowOf = ({index, values}, place) => {
     const row = document.createElement('tr'), q = data.pairs[index];
     row.dataset.index = index;
-    row.setAttribute('aria-rowindex', rows.findIndex(r => r.index === index) + 2);  // the first is the head's
+    row.setAttribute('aria-rowindex', place + 2);  // the first is the head's
     const picture = row.insertCell().appendChild(document.createElement('canvas'));
     picture.width = 224; picture.height = 84;
     for (const key of keys) {
@@ -426,7 +426,7 @@ if (data.pairs.length > 1) {
   // Thousands of rows take seconds to lay out; more are made when the last one comes near.
   const more = () => {
     const have = body.childElementCount;
-    body.append(...rows.slice(have, have + 40).map(rowOf));
+    body.append(...rows.slice(have, have + 40).map((r, k) => rowOf(r, have + k)));
   };
   box.hidden = false;
   box.querySelector('table').setAttribute('aria-rowcount', rows.length + 1);
