@@ -1,6 +1,7 @@
 // The interactive report, as a person at a browser would use it.
 #include <fstream>
 
+#include "data/draw.h"
 #include "tests/bin/server.h"
 #include "tests/browser/browser.h"
 #include "tests/ucn/some_photos.h"
@@ -91,6 +92,13 @@ TEST_CASE("hovering a match shows and tells both ends; clicking asks where a pix
   Browser b(pages().pair, 1400, 900);
   b.until("pair.photos.every(p => p.image.complete)");
   const int k = b.value("shown()[0]");
+  // A match has the colour that it has in matches.png.
+  const auto ends = b.value(cat("[...pair.matches[", k,
+                                "].slice(0, 2), pair.photos[0].width, "
+                                "pair.photos[0].height]"));
+  const Color c = position_color(ends[0], ends[1], ends[2], ends[3]);
+  CHECK(b.value(cat("colourOf(", k, ")")) ==
+        cat("rgb(", int(c[0]), ",", int(c[1]), ",", int(c[2]), ")"));
   auto [x, y] = place(b, k, 0);
   b.mouse("mouseMoved", x, y);
   const int met = b.value("hovered");

@@ -32,7 +32,8 @@ function refresh() {
     if (filters[removedBy(k)] && wanted[isInlier(k)] && (removedBy(k) || sure(pair.matches[k]) >= least)) visible.push(k);
 }
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-// Hue from the angle about the middle, lightness from the height: neighbours look alike.
+// By place as match's pictures are (position_color()), so that a match has one colour in both.
+const corners = [[[86, 180, 233], [240, 228, 66]], [[0, 90, 200], [213, 94, 0]]];
 function colourOf(k) {
   const m = pair.matches[k], how = colours.how;
   if (how === 'kind') return isInlier(k) ? colours.in : colours.out;
@@ -40,8 +41,10 @@ function colourOf(k) {
     const t = Math.min(1, Math.max(0, sure(m)));
     return `rgb(${20 + 235 * t}, ${50 + 180 * t}, ${110 - 50 * t})`;
   }
-  const a = pair.photos[0], x = m[0] / a.width, y = m[1] / a.height;
-  return `hsl(${Math.round(300 * x)} 85% ${Math.round(72 - 34 * y)}%)`;
+  const a = pair.photos[0], share = v => Math.min(1, Math.max(0, v));
+  const u = share(m[0] / a.width), v = share(m[1] / a.height), mix = (p, q, t) => p + (q - p) * t;
+  return `rgb(${[0, 1, 2].map(c => mix(mix(corners[0][0][c], corners[0][1][c], u),
+                                       mix(corners[1][0][c], corners[1][1][c], u), v).toFixed(0))})`;
 }
 
 // ---- Windows: where each photo is on the canvas
