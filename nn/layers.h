@@ -94,7 +94,15 @@ class Sequential : public Module {
   std::vector<Module*> row_;
 };
 
-/// Normal with deviation sqrt(2 / fan) (He et al., 2015).
+/// Normal with deviation sqrt(2 / fan) (He et al., 2015); zeros while a SkipInit lives.
 Tensor kaiming_normal(const Shape& shape, int64_t fan, Random& random);
+
+/// While one lives, layers made on this thread draw no weights: a file will bring them.
+struct SkipInit {
+  SkipInit();
+  ~SkipInit();
+  SkipInit(const SkipInit&) = delete;
+  SkipInit& operator=(const SkipInit&) = delete;
+};
 
 }  // namespace cairn::nn

@@ -69,7 +69,8 @@ nn::TensorFile read_weights(const std::string& path) {
 }
 
 Weights load_weights(const nn::TensorFile& file, const std::string& origin) {
-  Random unused(0);  // the initial values are overwritten
+  const nn::SkipInit skip;
+  Random unused(0);
   Weights w{std::make_unique<ResUNet>(config_from(file.metadata, origin), unused), file.metadata};
   nn::import_state(*w.network, file.tensors, origin);
   w.network->eval();

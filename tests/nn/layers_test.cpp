@@ -230,3 +230,13 @@ TEST_CASE(
       CHECK(difference(folded.value(), two.value()) <= 1e-5);
     }
 }
+
+TEST_CASE("layers whose weights a file brings are not drawn") {
+  Random random(1);
+  {
+    const nn::SkipInit skip;
+    CHECK(deviation(nn::Conv2d(3, 4, 3, random).parameters()[0].var.value()) == 0);
+  }
+  CHECK(random.position() == 0);
+  CHECK(deviation(nn::Conv2d(3, 4, 3, random).parameters()[0].var.value()) > 0);
+}
