@@ -48,18 +48,19 @@ Pair make_homography_pair(const Pyramid& photo, const Views& views,
                           const HomographyPairsOptions& options, Random& random) {
   const int64_t h = options.views.height, w = options.views.width;
   Pair pair;
-  const auto view = [&](const Homography& view_to_photo) {
+  const auto view = [&](const Homography& view_to_photo, const Bend& bend) {
     return network_input(
-        change_appearance(warp(photo, view_to_photo, h, w), options.photometric, random));
+        change_appearance(warp(photo, view_to_photo, h, w, bend), options.photometric, random));
   };
-  pair.image0 = view(views.view0_to_photo);
-  pair.image1 = view(views.view1_to_photo);
+  pair.image0 = view(views.view0_to_photo, {});
+  pair.image1 = view(views.view1_to_photo, views.bend);
 
   const Homography map = compose(inverse(views.view1_to_photo), views.view0_to_photo);
   std::vector<std::array<double, 4>> matches;
   for (int64_t y = 0; y < h; ++y)
     for (int64_t x = 0; x < w; ++x) {
-      const auto [x1, y1] = apply(map, double(x), double(y));
+      const Point straight = apply(map, double(x), double(y));
+      const auto [x1, y1] = views.bend.back(straight[0], straight[1]);
       if (x1 >= 0 && y1 >= 0 && x1 <= double(w - 1) && y1 <= double(h - 1))
         matches.push_back({double(x), double(y), x1, y1});
     }

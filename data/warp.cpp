@@ -39,9 +39,9 @@ void add_sample(const uint8_t* pixels, int64_t h, int64_t w, double x, double y,
   }
 }
 
-/// The mean of n x n samples in each pixel; `h` maps pixels to the level.
+/// The mean of n x n samples in each pixel; `h` maps pixels, once bent, to the level.
 template <int C>
-void warp_level(const Tensor& level, const Homography& h, int n, Tensor& result) {
+void warp_level(const Tensor& level, const Homography& h, const Bend& bend, int n, Tensor& result) {
   const int64_t height = result.dim(0), width = result.dim(1);
   float* out = result.data<float>();
   const float share = 1.f / float(n * n);
@@ -50,8 +50,8 @@ void warp_level(const Tensor& level, const Homography& h, int n, Tensor& result)
       float sum[C] = {};
       for (int i = 0; i < n; ++i)
         for (int j = 0; j < n; ++j) {
-          const auto [px, py] =
-              apply(h, double(x) + (j + 0.5) / n - 0.5, double(y) + (i + 0.5) / n - 0.5);
+          const Point p = bend(double(x) + (j + 0.5) / n - 0.5, double(y) + (i + 0.5) / n - 0.5);
+          const auto [px, py] = apply(h, p[0], p[1]);
           add_sample<C>(level.data<uint8_t>(), level.dim(0), level.dim(1), px, py, sum);
         }
       for (int k = 0; k < C; ++k) out[k] = sum[k] * share;
@@ -73,7 +73,8 @@ int64_t Pyramid::nbytes() const {
   return sum;
 }
 
-Tensor warp(const Pyramid& image, const Homography& view_to_image, int64_t height, int64_t width) {
+Tensor warp(const Pyramid& image, const Homography& view_to_image, int64_t height, int64_t width,
+            const Bend& bend) {
   require(!image.levels().empty(), ErrorId::argument, "warp", "the pyramid is empty");
   require(height >= 1 && width >= 1, ErrorId::argument, "warp", "cannot make a view of height ",
           height, ", width ", width);
@@ -97,7 +98,7 @@ Tensor warp(const Pyramid& image, const Homography& view_to_image, int64_t heigh
       compose(compose(translation(shift, shift), scaling(1 / size, 1 / size)), view_to_image);
 
   Tensor result = Tensor::empty({height, width, image.channels()});
-  (image.channels() == 1 ? warp_level<1> : warp_level<3>)(image.levels()[level], to_level, n,
+  (image.channels() == 1 ? warp_level<1> : warp_level<3>)(image.levels()[level], to_level, bend, n,
                                                           result);
   return result;
 }

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "data/geometry/bend.h"
 #include "data/geometry/homography.h"
 #include "tensor/tensor.h"
 
@@ -29,7 +30,9 @@ class Pyramid {
 /// Looks at the image through a window of `height` x `width` pixels: pixel (x, y) of the result
 /// shows the place `view_to_image` (x, y), beyond the border the border. height x width x C f32 in
 /// [0, 255]. Where the view shrinks the image, it takes the mean of several bilinear samples per
-/// pixel from the level that is just finer.
-Tensor warp(const Pyramid& image, const Homography& view_to_image, int64_t height, int64_t width);
+/// pixel from the level that is just finer. A bent view shows at (x, y) `view_to_image` (bend (x,
+/// y)).
+Tensor warp(const Pyramid& image, const Homography& view_to_image, int64_t height, int64_t width,
+            const Bend& bend = {});
 
 }  // namespace cairn

@@ -18,7 +18,8 @@ Loss loss_named(const std::string& name) {
   for (const auto& [loss, its] : {std::pair(Loss::hardest, "hardest"),
                                   {Loss::contrastive, "contrastive"},
                                   {Loss::infonce, "infonce"},
-                                  {Loss::score, "score"}})
+                                  {Loss::score, "score"},
+                                  {Loss::distill, "distill"}})
     if (name == its) return loss;
   throw Error(ErrorId::argument, "loss", cat("there is no loss '", name, "'"));
 }
@@ -64,7 +65,7 @@ LossInputs::Side prepare_side(const Tensor& positions, const Tensor& pixels, con
   LossInputs::Side side{
       floored ? rows : at, pixels.clone(), kernels::gather_rows(centers, chosen), {}, {}, {}};
   for (int64_t& pixel : side.pixels.span<int64_t>()) pixel += first;
-  if (loss == Loss::hardest || loss == Loss::score) return side;
+  if (loss != Loss::contrastive && loss != Loss::infonce) return side;
   const Tensor truth = kernels::gather_rows(positions, chosen);
   Tensor places = Tensor::empty({pixels.dim(0), 2}, DType::f64);
   for (int64_t j = 0; j < pixels.dim(0); ++j) {
@@ -259,10 +260,23 @@ LossTerms info_nce(const Var& features0, const Var& features1, std::span<const L
       });
 }
 
+LossTerms distillation(const Var& features0, const Var& features1, const Tensor& teacher0,
+                       const Tensor& teacher1) {
+  const auto apart = [](const Var& features, const Tensor& teacher) {
+    require(teacher.rank() == 4 && features.shape() == teacher.shape(), ErrorId::shape, "distill",
+            "features are ", features.shape(), ", the teacher's ", teacher.shape());
+    const int64_t c = features.dim(3);
+    return mean(row_distance2(reshape(features, {-1, c}), Var(teacher.reshape({-1, c}))));
+  };
+  // Half of a squared distance is 1 - cosine, and there are two images.
+  return {scale(add(apart(features0, teacher0), apart(features1, teacher1)), 0.25),
+          Var(Tensor::full({}, 0, features0.dtype(), features0.device()))};
+}
+
 LossTerms compute_loss(Loss loss, const Var& features0, const Var& features1,
                        std::span<const LossInputs> inputs, const LossOptions& o) {
-  require(loss != Loss::score, ErrorId::argument, "loss",
-          "score is a loss of a head, not of features");
+  require(loss != Loss::score && loss != Loss::distill, ErrorId::argument, "loss",
+          "score and distill are no losses of correspondences");
   constexpr LossTerms (*losses[])(const Var&, const Var&, std::span<const LossInputs>,
                                   const LossOptions&) = {hardest_contrastive, contrastive,
                                                          info_nce};

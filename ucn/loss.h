@@ -39,7 +39,7 @@ struct LossDraws {
 LossDraws draw_for_loss(int64_t correspondences, const Shape& features0, const Shape& features1,
                         const LossOptions& options, Random& random);
 
-enum class Loss { hardest, contrastive, infonce, score };
+enum class Loss { hardest, contrastive, infonce, score, distill };
 /// Throws ErrorId::argument for an unknown name.
 Loss loss_named(const std::string& name);
 
@@ -106,7 +106,14 @@ LossTerms contrastive(const Var& features0, const Var& features1,
 LossTerms info_nce(const Var& features0, const Var& features1, std::span<const LossInputs> inputs,
                    const LossOptions& options);
 
-/// The one of that kind; not of Loss::score, which is of a head (ucn/score_head.h).
+/// How far features are from a teacher's (Romero et al., "FitNets", ICLR 2015; here of the last
+/// layer): the mean of 1 - cosine over all pixels of both images, as `positive`. All features are
+/// N x H x W x C and of unit length.
+LossTerms distillation(const Var& features0, const Var& features1, const Tensor& teacher0,
+                       const Tensor& teacher1);
+
+/// The one of that kind that reads correspondences: not score, which is of a head
+/// (ucn/score_head.h), nor distill.
 LossTerms compute_loss(Loss loss, const Var& features0, const Var& features1,
                        std::span<const LossInputs> inputs, const LossOptions& options);
 

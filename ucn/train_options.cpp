@@ -47,6 +47,7 @@ void each_setting(Options& o, F&& f) {
   f("held_out", o.held_out, part, decides);
   f("val_max_iter", o.val_max_iter, positive, may_change);
   f("init", o.init, any, may_change);
+  f("teacher", o.teacher, any, may_change);
   f("model", o.model.model, any, decides);
   f("inputs", o.model.inputs, photo_channels, decides);
   f("outputs", o.model.outputs, channels, decides);
@@ -72,6 +73,7 @@ void each_setting(Options& o, F&& f) {
   f("crop", o.crop, side, decides);
   f("correspondences", o.correspondences, positive, decides);
   f("difficulty", o.difficulty, up_to_2, decides);
+  f("bend", o.bend, part, decides);
   f("photometric", o.photometric, up_to_2, decides);
   f("optimizer", o.optimizer, any, decides);
   f("lr", o.lr, positive, decides);
@@ -141,11 +143,13 @@ void check(const TrainOptions& o) {
     }
     throw Error(ErrorId::usage, "train", cat(key, " is '", value, "', not one of ", list));
   };
-  one_of("loss", o.loss_name, {"hardest", "contrastive", "infonce", "score"});
+  one_of("loss", o.loss_name, {"hardest", "contrastive", "infonce", "score", "distill"});
   require(
       o.loss_name != "score" || !o.loss.floor_positions, ErrorId::usage, "train",
       "floor_positions and loss = score contradict each other: the head is taught where matches "
       "truly are");
+  require((o.loss_name == "distill") == !o.teacher.empty(), ErrorId::usage, "train",
+          "loss = distill and a teacher, whose features are learned, go together");
   one_of("optimizer", o.optimizer, {"adamw", "adam", "sgd"});
   one_of("precision", o.precision, {"fp32", "tf32", "bf16"});
   one_of("schedule", o.schedule, {"cosine", "exponential", "constant"});

@@ -25,9 +25,10 @@ struct TrainOptions {
   double held_out = 0;                   ///< share of the scenes that are not trained on
   int64_t val_max_iter = 16;             ///< pairs of these that a validation looks at
   std::string init;                      ///< weights to begin with; empty: random ones
+  std::string teacher;                   ///< weights whose features are learned, for loss = distill
   ResUNetConfig model{.image_statistics = true};
   LossOptions loss{.num_hn_samples = 8192};
-  std::string loss_name = "hardest";  ///< hardest, contrastive, infonce, score
+  std::string loss_name = "hardest";  ///< hardest, contrastive, infonce, score, distill
   /// Mining the hardest of many pixels from the first step makes all features alike. So the pixels
   /// searched grow, geometrically, from 64 to num_hn_samples over these steps.
   int64_t mining_warmup = 2000;
@@ -38,6 +39,7 @@ struct TrainOptions {
   int64_t crop = 128;               ///< views are crop x crop pixels
   int64_t correspondences = 2048;   ///< drawn in each pair
   double difficulty = 1;            ///< of the warps, see data/geometry/views.h
+  double bend = 0;                  ///< of the warps, see data/geometry/bend.h
   double photometric = 1;           ///< strength of changes of light, blur, noise, compression
   std::string optimizer = "adamw";  ///< adamw, adam, sgd
   double lr = 1e-3, momentum = 0.8, weight_decay = 1e-4;

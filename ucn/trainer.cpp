@@ -96,6 +96,7 @@ Trainer::Trainer(const TrainOptions& options, const PairSource& source, Device d
   options_.model.score_head = options_.loss_name == "score";
   Random random(options_.seed, init_stream);
   network_ = std::make_unique<ResUNet>(options_.model, random);
+  if (!options_.teacher.empty()) take_teacher();
   network_->to(device);
   set_precision(*network_, precision(options_.precision));
   network_->set_recompute(options_.recompute);
@@ -104,6 +105,22 @@ Trainer::Trainer(const TrainOptions& options, const PairSource& source, Device d
     std::erase_if(trained_, [](const auto& p) { return !p.name.starts_with(score_prefix); });
   optimizer_ = make_optimizer(options_, trained_);
   restart_average();
+}
+
+void Trainer::take_teacher() {
+  teacher_ = load_weights(options_.teacher).network;
+  const ResUNetConfig &own = options_.model, &its = teacher_->config();
+  require(own.inputs == its.inputs && own.outputs == its.outputs && own.normalize == its.normalize,
+          ErrorId::usage, "train", "the teacher has ", its.inputs, " inputs and ", its.outputs,
+          " outputs, the network ", own.inputs, " and ", own.outputs);
+  const auto known = teacher_->state();
+  for (nn::NamedTensor& own_layer : network_->state()) {
+    const auto its_layer = std::ranges::find(known, own_layer.name, &nn::NamedTensor::name);
+    if (its_layer != known.end() && its_layer->tensor.shape() == own_layer.tensor.shape())
+      own_layer.tensor.assign_(its_layer->tensor);
+  }
+  teacher_->to(device_);
+  set_precision(*teacher_, precision(options_.precision));
 }
 
 std::vector<nn::NamedTensor> Trainer::averageable() const {
@@ -174,19 +191,29 @@ void Trainer::fetch_ahead() {
   }
 }
 
+LossTerms Trainer::loss_of(const MicroBatch& pass) {
+  const Loss loss = loss_named(options_.loss_name);
+  const auto fixed = [&](ResUNet& network) {
+    NoGrad no_grad;
+    return std::array{network(pass.images0).value(), network(pass.images1).value()};
+  };
+  if (loss == Loss::score) {
+    const auto [features0, features1] = fixed(*network_);
+    return score_loss(*network_->score_head(), features0, features1, pass.inputs, options_.loss);
+  }
+  const Var features0 = (*network_)(pass.images0), features1 = (*network_)(pass.images1);
+  if (loss == Loss::distill) {
+    const auto [teacher0, teacher1] = fixed(*teacher_);
+    return distillation(features0, features1, teacher0, teacher1);
+  }
+  return compute_loss(loss, features0, features1, pass.inputs, options_.loss);
+}
+
 std::vector<LossTerms> Trainer::accumulate(const Batch& batch) {
   optimizer_->zero_grad();
   std::vector<LossTerms> all;
-  const Loss loss = loss_named(options_.loss_name);
   for (const MicroBatch& pass : batch.passes) {
-    std::optional<NoGrad> fixed;
-    if (loss == Loss::score) fixed.emplace();
-    const Var features0 = (*network_)(pass.images0), features1 = (*network_)(pass.images1);
-    fixed.reset();
-    const LossTerms terms =
-        loss == Loss::score ? score_loss(*network_->score_head(), features0.value(),
-                                         features1.value(), pass.inputs, options_.loss)
-                            : compute_loss(loss, features0, features1, pass.inputs, options_.loss);
+    const LossTerms terms = loss_of(pass);
     const Var total = scale(terms.total(options_.loss), 1 / double(options_.iter_size));
     if (total.requires_grad()) total.backward();
     all.push_back({terms.positive.detach(), terms.negative.detach()});

@@ -35,10 +35,12 @@ struct Evaluation : HitRatios {
 /// Owns the network, the optimiser and the stream of pairs of one run. With loss = score the
 /// network gets a score head, which alone is trained, on features as matching sees them. What a
 /// step computes is a function of the options and its number alone: random draws come from
-/// counter-based streams, so a resumed run continues bit for bit.
+/// counter-based streams, so a resumed run continues bit for bit. With loss = distill it learns
+/// the features of options.teacher, and layers of the same name and shape begin as there.
 class Trainer {
  public:
   /// `source` must outlive the trainer. Everything that a step computes is computed on `device`.
+  /// Throws ErrorId::usage for a teacher with other inputs or outputs, and as load_weights().
   Trainer(const TrainOptions& options, const PairSource& source, Device device = Device::cpu);
 
   /// One optimiser step. On a GPU nothing in it waits for a result: the next step's pairs are
@@ -87,10 +89,12 @@ class Trainer {
   };
   Batch make_batch(int64_t step);
   void fetch_ahead();
+  LossTerms loss_of(const MicroBatch& pass);
   std::array<Tensor, 2> watched_positions(const Tensor& features0, const Pair& pair) const;
   std::vector<LossTerms> accumulate(const Batch& batch);
   std::vector<nn::NamedTensor> averageable() const;
   void restart_average();
+  void take_teacher();
   void average();
   /// While it lives, the network has the averaged state, if there is one.
   struct Averaged {
@@ -104,8 +108,8 @@ class Trainer {
   int64_t pixels_searched(int64_t step) const;
 
   TrainOptions options_;
-  std::unique_ptr<ResUNet> network_;
-  std::vector<nn::NamedParameter> trained_;  // the network's, or its score head's alone
+  std::unique_ptr<ResUNet> network_, teacher_;  // null without distillation
+  std::vector<nn::NamedParameter> trained_;     // the network's, or its score head's alone
   std::unique_ptr<nn::Optimizer> optimizer_;
   /// Exponential moving averages of the network's floating-point state; empty without --ema.
   std::vector<nn::NamedTensor> averaged_;

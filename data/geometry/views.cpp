@@ -72,6 +72,8 @@ void check(int64_t photo_height, int64_t photo_width, const ViewOptions& o) {
           ", but their product lies in 0..1, or the horizon comes into view");
   require(o.rotation >= 0 && o.translation >= 0, ErrorId::argument, op, "rotation is ", o.rotation,
           " and translation ", o.translation, ", not at least 0");
+  require(o.bend >= 0 && o.bend * o.difficulty < 1, ErrorId::argument, op, "bend is ", o.bend,
+          " at difficulty ", o.difficulty, ", but their product lies in 0..1, or views would fold");
   require(0 < o.min_coverage && o.min_coverage <= o.max_coverage && o.max_coverage <= 1,
           ErrorId::argument, op, "coverage is ", o.min_coverage, "..", o.max_coverage,
           ", not within 0..1");
@@ -125,8 +127,13 @@ Views sample_views(int64_t photo_height, int64_t photo_width, const ViewOptions&
       }
       h[v] = compose(translation(centre[0], centre[1]), compose(scaling(scale, scale), h[v]));
     }
-    Views views{h[0], h[1], overlap(compose(inverse(h[1]), h[0]), o)};
-    if (views.overlap >= o.min_overlap || attempt == attempts) return views;
+    Views views{h[0], h[1], overlap(compose(inverse(h[1]), h[0]), o), {}};
+    if (views.overlap < o.min_overlap && attempt < attempts) continue;
+    if (o.bend > 0) {
+      const double strength = o.bend * difficulty * random.uniform();
+      views.bend = Bend(o.height, o.width, strength, random);
+    }
+    return views;
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "data/geometry/bend.h"
 #include "data/geometry/homography.h"
 #include "tensor/random.h"
 
@@ -18,6 +19,7 @@ struct ViewOptions {
   double anisotropy = 1.5;    ///< largest ratio of stretches in one view's two directions
   double perspective = 0.25;  ///< change of scale from a view's centre to its edge
   double translation = 0.3;   ///< shift between the views' centres, of the view's extent
+  double bend = 0;            ///< of view 1, see data/geometry/bend.h; 0.3 is much
   double min_coverage = 0.3;  ///< a view spans between this part of the photo ...
   double max_coverage = 0.9;  ///< ... and this, unless that would enlarge the photo
   double min_overlap = 0.35;  ///< part of view 0's pixels that view 1 sees too, at least
@@ -26,6 +28,7 @@ struct ViewOptions {
 struct Views {
   Homography view0_to_photo, view1_to_photo;
   double overlap = 0;  ///< part of view 0 that lies in view 1, measured on a 16 x 16 grid
+  Bend bend;           ///< of view 1; its share of the overlap is not measured
 };
 
 /// Draws two views of a photo of that size. All of both lies inside the photo, with room for the

@@ -308,6 +308,32 @@ TEST_CASE("InfoNCE in float32 agrees with double, and is small for features that
   CHECK(good.total(o).item() == doctest::Approx(8 * std::exp(-1 / o.temperature)).epsilon(0.01));
 }
 
+TEST_CASE("distillation is the mean of 1 - cosine over both images, and so is its gradient") {
+  const Tensor f[] = {unit_features({2, 3, 4, 6}, 1), unit_features({2, 5, 3, 6}, 2)},
+               t[] = {unit_features({2, 3, 4, 6}, 3), unit_features({2, 5, 3, 6}, 4)};
+  double expected = 0;
+  for (int i = 0; i < 2; ++i) {
+    double sum = 0;
+    for (int64_t k = 0; k < f[i].numel(); ++k)
+      sum += f[i].data<double>()[k] * t[i].data<double>()[k];
+    expected += (1 - sum / double(f[i].numel() / 6)) / 2;
+  }
+  const LossTerms terms = distillation(Var(f[0]), Var(f[1]), t[0], t[1]);
+  CHECK(terms.positive.item() == doctest::Approx(expected).epsilon(1e-7));
+  CHECK(terms.negative.item() == 0);
+  CHECK(distillation(Var(t[0]), Var(t[1]), t[0], t[1]).positive.item() == 0);
+  CHECK(distillation(Var(f[0].to(DType::f32)), Var(f[1].to(DType::f32)), t[0].to(DType::f32),
+                     t[1].to(DType::f32))
+            .positive.item() == doctest::Approx(expected).epsilon(1e-5));
+  const Sample sample{
+      "distillation", {{f[0].shape()}, {f[1].shape()}}, [&](const std::vector<Var>& v) {
+        return distillation(l2_normalize(v[0]), l2_normalize(v[1]), t[0], t[1]).positive;
+      }};
+  const GradcheckResult r = gradcheck(sample, 1);
+  CHECK_MESSAGE(r.ok, r.where);
+  CHECK_THROWS_AS(distillation(Var(f[0]), Var(f[1]), t[1], t[0]), Error);
+}
+
 TEST_CASE("passes of single pairs that are added up give the loss and gradient of the batch") {
   LossOptions o = small;
   o.batch_negatives = false;

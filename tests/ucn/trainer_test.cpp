@@ -269,6 +269,40 @@ TEST_CASE("loss = score trains the head alone, on weights with or without one") 
   CHECK(!features.network().score_head());
 }
 
+TEST_CASE("loss = distill learns a teacher's features, and begins with the layers they share") {
+  const Folder folder;
+  TrainOptions o = tiny();
+  o.model.image_statistics = true;
+  Trainer teacher(o, source());
+  for (int k = 0; k < 5; ++k) teacher.step();
+  teacher.save(folder.path);
+  const auto layer = [](Trainer& t, const char* name) {
+    const auto state = nn::export_state(t.network());
+    return std::ranges::find(state, name, &nn::NamedTensor::name)->tensor;
+  };
+  o.loss_name = "distill";
+  o.teacher = folder / "weights.safetensors";
+  Trainer twin(o, source());
+  CHECK(twin.step().loss < 1e-6);
+
+  o.model.model = "ResUNetSlim";
+  Trainer student(o, source());
+  CHECK(same_bits(layer(student, "conv4.weight"), layer(teacher, "conv4.weight")));
+  CHECK(layer(student, "final.weight").shape() == layer(teacher, "final.weight").shape());
+  const Tensor before = layer(teacher, "conv4.weight").clone();
+  const double first = student.step().loss;
+  double last = 0;
+  for (int k = 0; k < 39; ++k) last = student.step().loss;
+  CHECK(first > 0.05);
+  CHECK(last < 0.5 * first);
+  CHECK(same_bits(before, layer(teacher, "conv4.weight")));
+
+  o.model.outputs = 7;
+  CHECK_THROWS_AS(Trainer(o, source()), Error);
+  o.teacher.clear();
+  CHECK_THROWS_AS(Trainer(o, source()), Error);
+}
+
 TEST_CASE("averaged weights are what is validated and saved, and are resumed bit for bit") {
   const Folder folder;
   TrainOptions o = tiny();
