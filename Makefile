@@ -47,12 +47,15 @@ test-all: everything  ## build and run all tests, but for those that need a GPU
 # The stages of a recipe, each from the weights of the one before; stopped, it goes on where it was.
 RECIPE ?= ucn-f
 RUNS ?= runs
-train-release: all  ## train the weights RECIPE=ucn-f anew on the photos in PHOTOS=folder
+train-release: all  ## train RECIPE=ucn-f anew on PHOTOS=folder and SCENES="sparse=photos ..."
 	@[ -n "$(PHOTOS)" ] || { echo "train-release: name the photos: make train-release PHOTOS=folder" >&2; exit 2; }
+	@[ -n "$(SCENES)" ] || ! grep -q colmap ucn/recipes/$(RECIPE)/*.json || { echo "train-release: the recipe mixes reconstructions in: name them, SCENES='sparse=photos ...'" >&2; exit 2; }
 	@trap 'exit 130' INT TERM; last=; for stage in ucn/recipes/$(RECIPE)/*.json; do \
+	  scenes=; if grep -q colmap $$stage; then for s in $(SCENES); do \
+	    scenes="$$scenes --colmap $${s%%=*} --photos $${s#*=}"; done; fi; \
 	  out=$(RUNS)/$(RECIPE)-$$(basename $$stage .json); \
 	  if [ -e $$out/config.json ]; then bin/train --resume --out $$out; \
-	  else bin/train --config $$stage --images "$(PHOTOS)" $${last:+--init $$last} --out $$out $(ARGS); \
+	  else bin/train --config $$stage --images "$(PHOTOS)" $$scenes $${last:+--init $$last} --out $$out $(ARGS); \
 	  fi || exit; last=$$out/weights.safetensors; done; \
 	  bin/convert --half $$last $(RUNS)/$(RECIPE).safetensors
 

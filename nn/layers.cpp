@@ -9,7 +9,8 @@ namespace cairn::nn {
 
 namespace {
 thread_local int skipping = 0;
-}
+}  // namespace
+
 SkipInit::SkipInit() { ++skipping; }
 SkipInit::~SkipInit() { --skipping; }
 

@@ -276,7 +276,7 @@ LossTerms distillation(const Var& features0, const Var& features1, const Tensor&
 LossTerms compute_loss(Loss loss, const Var& features0, const Var& features1,
                        std::span<const LossInputs> inputs, const LossOptions& o) {
   require(loss != Loss::score && loss != Loss::distill, ErrorId::argument, "loss",
-          "score and distill are no losses of correspondences");
+          "score and distill have functions of their own");
   constexpr LossTerms (*losses[])(const Var&, const Var&, std::span<const LossInputs>,
                                   const LossOptions&) = {hardest_contrastive, contrastive,
                                                          info_nce};

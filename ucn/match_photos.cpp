@@ -3,40 +3,49 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/image.h"
 #include "ucn/same_scene.h"
 
 namespace cairn::ucn {
 namespace {
 
-/// Whether a photo shows anything within `reach` px of a place: gray levels differ by 8 of 255.
-bool has_contrast(const Tensor& pixels, double x, double y, int64_t reach) {
-  const int64_t h = pixels.dim(0), w = pixels.dim(1), c = pixels.dim(2);
-  const int64_t column = std::llround(x), row = std::llround(y);
-  uint8_t least = 255, most = 0;
-  for (int64_t i = std::max<int64_t>(0, row - reach); i <= std::min(h - 1, row + reach); ++i)
-    for (int64_t j = std::max<int64_t>(0, column - reach); j <= std::min(w - 1, column + reach);
-         ++j)
-      for (int64_t k = 0; k < c; ++k) {
-        const uint8_t v = pixels.data<uint8_t>()[(i * w + j) * c + k];
-        least = std::min(least, v);
-        most = std::max(most, v);
+/// Says whether a photo shows anything within 4 px, as seen, of a place of its original: gray
+/// levels that differ by 8 of 255.
+class Contrast {
+ public:
+  explicit Contrast(const Photo& photo)
+      : gray_(to_gray(photo.pixels)),
+        scale_x_(double(gray_.dim(1)) / double(photo.original.width())),
+        scale_y_(double(gray_.dim(0)) / double(photo.original.height())) {}
+
+  bool at(double x, double y) const {
+    const int64_t h = gray_.dim(0), w = gray_.dim(1);
+    const int64_t column = std::llround((x + 0.5) * scale_x_ - 0.5),
+                  row = std::llround((y + 0.5) * scale_y_ - 0.5);
+    const uint8_t* pixels = gray_.data<uint8_t>();
+    uint8_t least = 255, most = 0;
+    for (int64_t i = std::max<int64_t>(0, row - 4); i <= std::min(h - 1, row + 4); ++i)
+      for (int64_t j = std::max<int64_t>(0, column - 4); j <= std::min(w - 1, column + 4); ++j) {
+        least = std::min(least, pixels[i * w + j]);
+        most = std::max(most, pixels[i * w + j]);
       }
-  return most - least >= 8;
-}
+    return most - least >= 8;
+  }
+
+ private:
+  Tensor gray_;
+  double scale_x_, scale_y_;
+};
 
 /// Of all pixels' matches, best first, what can witness for a scene: those where both photos show
 /// something (what is plain matches along the borders), and that lie apart; at most some thousand.
-std::vector<PointPair> witnesses(const PhotoMatches& found, const Image& image0,
-                                 const Image& image1) {
+std::vector<PointPair> witnesses(const MatchedPhotos& m) {
+  const Contrast contrast0(m.photo0.photo), contrast1(m.photo1.photo);
   std::vector<PointPair> matches;
-  const auto reach = [](const Image& image) {  // as seen, when reduced
-    return std::max<int64_t>(4, std::max(image.height(), image.width()) / 256);
-  };
-  for (size_t k = 0; k < found.stored.size(); ++k) {
-    const Correspondence& m = found.found.matches[k];
-    if (has_contrast(image0.pixels, m.x0, m.y0, reach(image0)) &&
-        has_contrast(image1.pixels, m.x1, m.y1, reach(image1)))
-      matches.push_back(found.stored[k]);
+  for (size_t k = 0; k < m.found.stored.size(); ++k) {
+    const Correspondence& match = m.found.found.matches[k];
+    if (contrast0.at(match.x0, match.y0) && contrast1.at(match.x1, match.y1))
+      matches.push_back(m.found.stored[k]);
   }
   Tensor places[2];
   double radius[2];
@@ -91,10 +100,8 @@ void verify(MatchedPhotos& m, const MatcherSettings& s) {
   file.geometry = estimate_geometry(geometry(s.verify), file.matches, ransac, m.cameras);
   // Neighbouring pixels are no witnesses of their own.
   const bool dense = s.options.correspond.mode == MatchMode::all_all;
-  file.same_scene =
-      dense ? same_scene(witnesses(m.found, m.photo0.photo.original, m.photo1.photo.original), {},
-                         ransac)
-            : same_scene(file.matches, file.geometry, ransac);
+  file.same_scene = dense ? same_scene(witnesses(m), {}, ransac)
+                          : same_scene(file.matches, file.geometry, ransac);
 }
 
 }  // namespace

@@ -84,7 +84,9 @@ TrainOptions fit_memory(const TrainOptions& options, const PairSource& source, D
   TrainOptions one = options;
   one.batch = 1;
   Random random(0);
-  const double fixed = 24 * double(ResUNet(one.model, random).parameter_count());
+  double fixed = 24 * double(ResUNet(one.model, random).parameter_count());
+  if (!one.teacher.empty())  // which has no gradients and moments
+    fixed += 8 * double(load_weights(one.teacher).network->parameter_count());
   const double share = (double(bytes) - fixed) / (double(least) - fixed);
   const auto crop = int64_t(std::sqrt(std::max(0.0, share)) * double(options.crop) * 0.95) / 8 * 8;
   throw Error(

@@ -150,6 +150,8 @@ void check(const TrainOptions& o) {
       "truly are");
   require((o.loss_name == "distill") == !o.teacher.empty(), ErrorId::usage, "train",
           "loss = distill and a teacher, whose features are learned, go together");
+  require(o.bend * o.difficulty < 1, ErrorId::usage, "train", "bend is ", o.bend, " at difficulty ",
+          o.difficulty, ": their product must be below 1, or views would fold");
   one_of("optimizer", o.optimizer, {"adamw", "adam", "sgd"});
   one_of("precision", o.precision, {"fp32", "tf32", "bf16"});
   one_of("schedule", o.schedule, {"cosine", "exponential", "constant"});

@@ -108,16 +108,20 @@ Trainer::Trainer(const TrainOptions& options, const PairSource& source, Device d
 }
 
 void Trainer::take_teacher() {
-  teacher_ = load_weights(options_.teacher).network;
+  const nn::TensorFile file = read_weights(options_.teacher);
+  teacher_checksum_ = checksum(file);
+  teacher_ = load_weights(file, options_.teacher).network;
   const ResUNetConfig &own = options_.model, &its = teacher_->config();
-  require(own.inputs == its.inputs && own.outputs == its.outputs && own.normalize == its.normalize,
-          ErrorId::usage, "train", "the teacher has ", its.inputs, " inputs and ", its.outputs,
-          " outputs, the network ", own.inputs, " and ", own.outputs);
+  require(own.inputs == its.inputs && own.outputs == its.outputs, ErrorId::usage, "train",
+          "the teacher has ", its.inputs, " inputs and ", its.outputs, " outputs, the network ",
+          own.inputs, " and ", own.outputs, ". Hint: --outputs ", its.outputs);
+  require(own.normalize && its.normalize, ErrorId::usage, "train",
+          "distillation is for features of unit length");
   const auto known = teacher_->state();
-  for (nn::NamedTensor& own_layer : network_->state()) {
-    const auto its_layer = std::ranges::find(known, own_layer.name, &nn::NamedTensor::name);
-    if (its_layer != known.end() && its_layer->tensor.shape() == own_layer.tensor.shape())
-      own_layer.tensor.assign_(its_layer->tensor);
+  for (nn::NamedTensor& t : network_->state()) {
+    const auto like = std::ranges::find(known, t.name, &nn::NamedTensor::name);
+    if (like != known.end() && like->tensor.shape() == t.tensor.shape())
+      t.tensor.assign_(like->tensor);
   }
   teacher_->to(device_);
   set_precision(*teacher_, precision(options_.precision));
@@ -201,11 +205,13 @@ LossTerms Trainer::loss_of(const MicroBatch& pass) {
     const auto [features0, features1] = fixed(*network_);
     return score_loss(*network_->score_head(), features0, features1, pass.inputs, options_.loss);
   }
-  const Var features0 = (*network_)(pass.images0), features1 = (*network_)(pass.images1);
+  std::array<Tensor, 2> taught;  // before the tape is there, which takes memory
   if (loss == Loss::distill) {
-    const auto [teacher0, teacher1] = fixed(*teacher_);
-    return distillation(features0, features1, teacher0, teacher1);
+    const LayerScope scope("teacher");
+    taught = fixed(*teacher_);
   }
+  const Var features0 = (*network_)(pass.images0), features1 = (*network_)(pass.images1);
+  if (loss == Loss::distill) return distillation(features0, features1, taught[0], taught[1]);
   return compute_loss(loss, features0, features1, pass.inputs, options_.loss);
 }
 
@@ -378,6 +384,7 @@ void Trainer::save(const std::string& folder) {
                    {"best_hit_ratio", cat(std::setprecision(17), best_hit_ratio_)},
                    {"settings", to_json(options_)},
                    {"pairs", std::to_string(source_.size())}};
+  if (teacher_) file.metadata["teacher"] = teacher_checksum_;
   file.metadata["crc32"] = checksum(file);
   nn::save_safetensors(checkpoint_paths(folder)[size_t(next_slot_)], file);
   next_slot_ = 1 - next_slot_;
@@ -442,6 +449,9 @@ Trainer::Resumed Trainer::resume(const std::string& folder) {
   require(changed.empty(), ErrorId::usage, "resume", "the run was made with ", changed);
   require(newest->pairs == source_.size(), ErrorId::usage, "resume", "the run was made with ",
           newest->pairs, " photos or pairs, not ", source_.size());
+  if (teacher_)  // its file may have moved, but not changed
+    require(newest->file.metadata["teacher"] == teacher_checksum_, ErrorId::usage, "resume",
+            "the run was made with another teacher than what '", options_.teacher, "' holds now");
   nn::import_state(*network_, with_prefix(newest->file.tensors, "model."), path);
   optimizer_->load_state(with_prefix(newest->file.tensors, "optimizer."));
   for (auto& t : averaged_) {

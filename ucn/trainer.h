@@ -33,10 +33,11 @@ struct Evaluation : HitRatios {
 };
 
 /// Owns the network, the optimiser and the stream of pairs of one run. With loss = score the
-/// network gets a score head, which alone is trained, on features as matching sees them. What a
+/// network gets a score head, which alone is trained, on features as matching sees them. With loss
+/// = distill the network learns the features of options.teacher, whose layers it begins with where
+/// names and shapes are the same. What a
 /// step computes is a function of the options and its number alone: random draws come from
-/// counter-based streams, so a resumed run continues bit for bit. With loss = distill it learns
-/// the features of options.teacher, and layers of the same name and shape begin as there.
+/// counter-based streams, so a resumed run continues bit for bit.
 class Trainer {
  public:
   /// `source` must outlive the trainer. Everything that a step computes is computed on `device`.
@@ -108,8 +109,9 @@ class Trainer {
   int64_t pixels_searched(int64_t step) const;
 
   TrainOptions options_;
-  std::unique_ptr<ResUNet> network_, teacher_;  // null without distillation
-  std::vector<nn::NamedParameter> trained_;     // the network's, or its score head's alone
+  std::unique_ptr<ResUNet> network_, teacher_;  // no teacher without distillation
+  std::string teacher_checksum_;
+  std::vector<nn::NamedParameter> trained_;  // the network's, or its score head's alone
   std::unique_ptr<nn::Optimizer> optimizer_;
   /// Exponential moving averages of the network's floating-point state; empty without --ema.
   std::vector<nn::NamedTensor> averaged_;

@@ -81,7 +81,7 @@ Bend::Bend(int64_t height, int64_t width, double strength, Random& random) {
 Point Bend::operator()(double x, double y) const {
   if (straight()) return {x, y};
   const auto along = [](double v, int64_t nodes, int64_t& first) {
-    const double at = std::clamp(v / spacing, 0.0, double(nodes - 1));
+    const double at = v > 0 ? std::min(v / spacing, double(nodes - 1)) : 0;  // NaN: the first
     first = std::min(int64_t(at), nodes - 2);
     return at - double(first);
   };
@@ -96,13 +96,14 @@ Point Bend::operator()(double x, double y) const {
 }
 
 Point Bend::back(double x, double y) const {
+  if (straight()) return {x, y};
   // x = q + shift(q) is solved by q <- x - shift(q), which contracts by the strength.
   Point q{x, y};
   for (int round = 0; round < 1000; ++round) {
     const Point shown = (*this)(q[0], q[1]);
     const double dx = x - shown[0], dy = y - shown[1];
     q = {q[0] + dx, q[1] + dy};
-    if (std::hypot(dx, dy) < 1e-10) break;
+    if (!(std::hypot(dx, dy) >= 1e-10)) break;
   }
   return q;
 }

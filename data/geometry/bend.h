@@ -22,7 +22,7 @@ class Bend {
   bool straight() const { return shifts_.empty(); }
   /// Which place a place of the bent view shows, both in px of the view.
   Point operator()(double x, double y) const;
-  /// The place of the bent view that shows a place; exact to 1e-9 px.
+  /// The place of the bent view that shows a place; exact to 1e-10 px / (1 - strength).
   Point back(double x, double y) const;
 
  private:

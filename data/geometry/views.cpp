@@ -34,11 +34,11 @@ Homography deformation(const ViewOptions& o, double difficulty, Random& random) 
   const double stretch = std::exp(within(std::log(o.anisotropy) / 2));
   const double direction = random.uniform(0, std::numbers::pi);
   const double half = double(std::max(o.width, o.height)) / 2;
-  Homography bend = identity_homography();
-  bend[6] = within(o.perspective / 2) / half;
-  bend[7] = within(o.perspective / 2) / half;
+  Homography tilt = identity_homography();
+  tilt[6] = within(o.perspective / 2) / half;
+  tilt[7] = within(o.perspective / 2) / half;
 
-  Homography h = compose(bend, translation(-double(o.width - 1) / 2, -double(o.height - 1) / 2));
+  Homography h = compose(tilt, translation(-double(o.width - 1) / 2, -double(o.height - 1) / 2));
   h = compose(
       compose(rotation(-direction), compose(scaling(stretch, 1 / stretch), rotation(direction))),
       h);

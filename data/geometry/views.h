@@ -32,9 +32,9 @@ struct Views {
 };
 
 /// Draws two views of a photo of that size. All of both lies inside the photo, with room for the
-/// filter of warp(). Ranges that make too little overlap are drawn again, smaller and smaller, so
-/// that there always is a result. Throws ErrorId::argument for a photo or view below 8 x 8 pixels
-/// and options that make no sense.
+/// filter of warp(); a bent one may show its border smeared. Ranges that make too little overlap
+/// are drawn again, smaller and smaller, so that there always is a result. Throws ErrorId::argument
+/// for a photo or view below 8 x 8 pixels and options that make no sense.
 Views sample_views(int64_t photo_height, int64_t photo_width, const ViewOptions& options,
                    Random& random);
 

@@ -136,10 +136,16 @@ TEST_CASE("unrelated and blank photos give few matches, a low score and no error
     CHECK(has(r.out, "the photos probably show different things"));
   }
   // What is plain matches along the borders, pixel beside pixel.
-  const Finished dense = run("cd '" + bench().folder.path.string() +
-                             "'; exec match a.png blank.png --mode all_all --out out");
-  CHECK(dense.code == 0);
-  CHECK(has(dense.out, "the photos probably show different things"));
+  Tensor blue = Tensor::full({60, 84, 3}, 60, DType::u8);  // plain in every channel
+  for (int64_t k = 2; k < blue.numel(); k += 3) blue.data<uint8_t>()[k] = 200;
+  write_png(bench().folder / "blue.png", blue);
+  for (const char* other : {"blank.png", "blue.png"}) {
+    CAPTURE(std::string(other));
+    const Finished dense = run("cd '" + bench().folder.path.string() + "'; exec match a.png " +
+                               other + " --mode all_all --out out");
+    CHECK(dense.code == 0);
+    CHECK(has(dense.out, "the photos probably show different things"));
+  }
 }
 
 TEST_CASE("match does not write over what it reads") {

@@ -152,9 +152,15 @@ TEST_CASE("gpu losses: an empty set costs nothing, or is NaN with the reference'
 }
 
 TEST_CASE("gpu training: a step reports what it does on the CPU, in bf16 nearly") {
-  for (const char* loss : {"hardest", "contrastive", "infonce"}) {
+  const Folder folder;
+  TrainOptions other = tiniest();
+  other.seed = 9;
+  Trainer(other, source<16>()).save(folder.path);
+  const std::string teacher = folder / "weights.safetensors";
+  for (const char* loss : {"hardest", "contrastive", "infonce", "distill"}) {
     TrainOptions o = tiniest();
     o.loss_name = loss;
+    if (o.loss_name == "distill") o.teacher = teacher;
     o.batch = 2;
     o.iterations = 1;
     Trainer cpu(o, source<16>()), gpu(o, source<16>(), Device::cuda);

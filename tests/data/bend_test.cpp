@@ -29,6 +29,8 @@ TEST_CASE("a bend leads back to where it came from, beyond the border too") {
     Random random(4);
     const Bend bend(height, width, strength, random);
     CHECK_FALSE(bend.straight());
+    CHECK(std::isfinite(bend(NAN, INFINITY)[0]) == false);
+    CHECK(std::isnan(bend.back(INFINITY, 0)[0]));  // what lies on a horizon has no place
     for (double y = -20; y < double(height) + 20; y += 3.7)
       for (double x = -20; x < double(width) + 20; x += 5.3) {
         const Point q = bend.back(x, y);
@@ -93,4 +95,6 @@ TEST_CASE("views are drawn as before where no bend is asked for") {
   CHECK(straight.bend.straight());
   CHECK_FALSE(bent.bend.straight());
   CHECK(straight.view1_to_photo == bent.view1_to_photo);
+  Bend(128, 128, 0.3, (a.uniform(), a));  // all that is drawn more
+  CHECK(a.position() == b.position());
 }

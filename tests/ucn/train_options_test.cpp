@@ -93,6 +93,9 @@ TEST_CASE("a setting that makes no sense is refused by name") {
   o = {};
   o.difficulty = INFINITY;
   CHECK(has(full_error_of([&] { check(o); }), "difficulty"));
+  o.difficulty = 2;
+  o.bend = 0.5;
+  CHECK(has(full_error_of([&] { check(o); }), "fold"));
 }
 
 TEST_CASE("what decides the result may not change; how long, where and how often may") {

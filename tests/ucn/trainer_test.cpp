@@ -288,19 +288,36 @@ TEST_CASE("loss = distill learns a teacher's features, and begins with the layer
   o.model.model = "ResUNetSlim";
   Trainer student(o, source());
   CHECK(same_bits(layer(student, "conv4.weight"), layer(teacher, "conv4.weight")));
-  CHECK(layer(student, "final.weight").shape() == layer(teacher, "final.weight").shape());
-  const Tensor before = layer(teacher, "conv4.weight").clone();
+  CHECK(same_bits(layer(student, "final.weight"), layer(teacher, "final.weight")));
+  CHECK(layer(student, "conv2_tr.weight").numel() < layer(teacher, "conv2_tr.weight").numel());
   const double first = student.step().loss;
   double last = 0;
   for (int k = 0; k < 39; ++k) last = student.step().loss;
   CHECK(first > 0.05);
   CHECK(last < 0.5 * first);
-  CHECK(same_bits(before, layer(teacher, "conv4.weight")));
 
-  o.model.outputs = 7;
-  CHECK_THROWS_AS(Trainer(o, source()), Error);
-  o.teacher.clear();
-  CHECK_THROWS_AS(Trainer(o, source()), Error);
+  const Folder run;
+  student.save(run.path);
+  Trainer later(o, source());
+  CHECK(later.resume(run.path).found);
+  CHECK(same(later, student));
+  teacher.step();
+  teacher.save(folder.path);  // another teacher in the same place
+  Trainer misled(o, source());
+  CHECK(has(full_error_of([&] { misled.resume(run.path); }), "another teacher"));
+
+  TrainOptions wrong = o;
+  wrong.model.outputs = 7;
+  CHECK(has(full_error_of([&] { Trainer(wrong, source()); }), "--outputs 8"));
+  wrong = o;
+  wrong.model.normalize = false;
+  CHECK(has(full_error_of([&] { Trainer(wrong, source()); }), "unit length"));
+  for (const char* loss : {"distill", "infonce"}) {
+    wrong = o;
+    wrong.loss_name = loss;
+    if (wrong.loss_name == "distill") wrong.teacher.clear();
+    CHECK(has(full_error_of([&] { Trainer(wrong, source()); }), "go together"));
+  }
 }
 
 TEST_CASE("averaged weights are what is validated and saved, and are resumed bit for bit") {
