@@ -86,8 +86,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_flag("--anomaly", t.anomaly, "check every value for NaN (slow)");
 
   app.option_defaults()->group("Network");
-  app.add_option("--model", t.model.model,
-                 "ResUNetBN2, ...B, C, D, D2, D3, E, F, G, G2, G3, H; ResUNetSlim");
+  app.add_option("--model", t.model.model, "ResUNetBN2, ...B, C, D, D2, D3, E to H; ResUNetSlim");
   app.add_option("--outputs,--model-n-out", t.model.outputs, "feature channels");
   app.add_flag("--color", a.color, "three input channels, not one");
   app.add_option("--bn-momentum", t.model.bn_momentum, "of the stem's norms");
@@ -104,7 +103,7 @@ void add_options(CLI::App& app, Arguments& a) {
 
   app.option_defaults()->group("Loss");
   app.add_option("--loss", t.loss_name,
-                 "hardest, contrastive, infonce, distill; score: the score head alone");
+                 "hardest, contrastive, infonce, distill; score: a head alone");
   app.add_option("--teacher", t.teacher, "distill: weights whose features are learned")
       ->type_name("FILE");
   app.add_option("--temperature", t.loss.temperature, "of infonce");

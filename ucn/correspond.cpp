@@ -206,7 +206,7 @@ void sort(std::vector<Correspondence>& matches) {
 }  // namespace
 
 double match_confidence(double ratio, double cosine) {
-  constexpr double constant = -14.169, per_ratio = -5.819, per_cosine = 20.412;
+  constexpr double constant = -22.722, per_ratio = -6.333, per_cosine = 29.629;
   return 1 / (1 + std::exp(-(constant + per_ratio * ratio + per_cosine * cosine)));
 }
 
