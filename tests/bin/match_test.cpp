@@ -355,12 +355,14 @@ TEST_CASE("--model takes the name of weights that come with it, or a file") {
   const auto rows = bench().matches();
   CHECK(with("--model ucn-f").code == 0);
   CHECK(bench().matches() == rows);
-  CHECK(with("--model weights.safetensors").code == 0);
-  CHECK(bench().matches() != rows);
+  for (const char* other : {"ucn-slim", "weights.safetensors"}) {
+    CHECK(with(cat("--model ", other)).code == 0);
+    CHECK(bench().matches() != rows);
+  }
   const Finished r = with("--model ucn-x");
   CHECK(r.failed_in_one_line(1));
   CHECK(has(r.err, "ucn-x"));
-  CHECK(has(r.err, "ucn-f"));
+  CHECK(has(r.err, "(ucn-f, ucn-slim)"));
 }
 
 TEST_CASE("match says which layer of the weights does not fit, and what else is wrong with them") {
