@@ -35,9 +35,8 @@ struct Evaluation : HitRatios {
 /// Owns the network, the optimiser and the stream of pairs of one run. With loss = score the
 /// network gets a score head, which alone is trained, on features as matching sees them. With loss
 /// = distill the network learns the features of options.teacher, whose layers it begins with where
-/// names and shapes are the same. What a
-/// step computes is a function of the options and its number alone: random draws come from
-/// counter-based streams, so a resumed run continues bit for bit.
+/// names and shapes are the same. What a step computes is a function of the options and its number
+/// alone: random draws come from counter-based streams, so a resumed run continues bit for bit.
 class Trainer {
  public:
   /// `source` must outlive the trainer. Everything that a step computes is computed on `device`.
