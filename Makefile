@@ -49,6 +49,7 @@ RECIPE ?= ucn-f
 RUNS ?= runs
 train-release: all  ## train RECIPE=ucn-f anew on PHOTOS=folder and SCENES="sparse=photos ..."
 	@[ -n "$(PHOTOS)" ] || { echo "train-release: name the photos: make train-release PHOTOS=folder" >&2; exit 2; }
+	@[ -d ucn/recipes/$(RECIPE) ] || { echo "train-release: no RECIPE=$(RECIPE); there is $$(ls ucn/recipes | xargs)" >&2; exit 2; }
 	@[ -n "$(SCENES)" ] || ! grep -q colmap ucn/recipes/$(RECIPE)/*.json || { echo "train-release: the recipe mixes reconstructions in: name them, SCENES='sparse=photos ...'" >&2; exit 2; }
 	@trap 'exit 130' INT TERM; last=; for stage in ucn/recipes/$(RECIPE)/*.json; do \
 	  scenes=; if grep -q colmap $$stage; then for s in $(SCENES); do \

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tensor/error.h"
+#include "ucn/score_head.h"
 #include "ucn/weights.h"
 
 namespace cairn::ucn {
@@ -83,7 +84,7 @@ nn::TensorFile to_reference(const nn::TensorFile& weights, const std::string& or
   const ResUNetConfig config = config_from(weights.metadata, origin);
   nn::TensorFile pth{weights.tensors, {}};
   // Which the reference's networks do not have.
-  std::erase_if(pth.tensors, [](const auto& t) { return t.name.starts_with("score."); });
+  std::erase_if(pth.tensors, [](const auto& t) { return t.name.starts_with(ScoreHead::prefix); });
   for (const auto& [key, value] : weights.metadata) pth.metadata["cairn." + key] = value;
   pth.metadata["cairn.score_head"] = "false";
   pth.metadata["config.model"] = config.model;

@@ -15,6 +15,7 @@ namespace cairn::ucn {
 /// Revaud et al., NeurIPS 2019, but what counts as reliable is found by matching.)
 class ScoreHead : public nn::Module {
  public:
+  static constexpr const char* prefix = "score.";  // of its parameters, in a network's state
   static constexpr int64_t stride = 2;  // all pixels would cost a twentieth of the network's time
   ScoreHead(int64_t features, Random& random);
 

@@ -29,7 +29,7 @@ TEST_CASE("a bend leads back to where it came from, beyond the border too") {
     Random random(4);
     const Bend bend(height, width, strength, random);
     CHECK_FALSE(bend.straight());
-    CHECK(std::isfinite(bend(NAN, INFINITY)[0]) == false);
+    CHECK_FALSE(std::isfinite(bend(NAN, INFINITY)[0]));
     CHECK(std::isnan(bend.back(INFINITY, 0)[0]));  // what lies on a horizon has no place
     for (double y = -20; y < double(height) + 20; y += 3.7)
       for (double x = -20; x < double(width) + 20; x += 5.3) {
