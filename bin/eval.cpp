@@ -23,7 +23,7 @@ struct Arguments {
   MatcherFlags matcher;
   bool hits = false;
   int64_t pairs = 0, warps = 100, samples = 1000;
-  double difficulty = 1, homography_threshold = 3, essential_threshold = 1;
+  double difficulty = 1, rotation = 45, homography_threshold = 3, essential_threshold = 1;
 };
 
 void add_options(CLI::App& app, Arguments& a) {
@@ -36,6 +36,8 @@ void add_options(CLI::App& app, Arguments& a) {
       ->check(positive());
   app.add_option("--difficulty", a.difficulty, "of the warps")
       ->check(number("in 0..2", [](double v) { return v >= 0 && v <= 2; }));
+  app.add_option("--rotation", a.rotation, "between two warps, degrees, times the difficulty")
+      ->check(not_negative());
   app.add_option("--baseline", a.baseline, "sift: RootSIFT as well")
       ->check(CLI::IsMember({"sift"}));
   app.add_option("--matches", a.matches, "score these files (NAME.csv, NAME_matches.npz) instead")
@@ -404,7 +406,8 @@ int evaluate(Arguments& a) {
   auto sets = find_known_pairs(a.dataset);
   if (sets.empty()) {
     HomographyPairsOptions warps;
-    warps.views = {.height = 480, .width = 640, .difficulty = a.difficulty};
+    warps.views = {
+        .height = 480, .width = 640, .difficulty = a.difficulty, .rotation = a.rotation};
     sets.push_back(warped_pairs(a.dataset, a.warps, warps, a.matcher.options.correspond.seed));
   }
   for (KnownPairs& set : sets) {

@@ -106,7 +106,8 @@ Pair HomographyPairs::get(int64_t index, Random& random) const {
 std::string HomographyPairs::description() const {
   const ViewOptions& v = options_.views;
   return cat("pairs of ", v.width, " x ", v.height, (options_.channels == 1 ? " gray" : " colour"),
-             " views of ", size(), " photos in '", name_, "', difficulty ", v.difficulty);
+             " views of ", size(), " photos in '", name_, "', difficulty ", v.difficulty,
+             ", turned by up to ", v.rotation * v.difficulty, " degrees");
 }
 
 }  // namespace cairn

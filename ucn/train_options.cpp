@@ -73,6 +73,7 @@ void each_setting(Options& o, F&& f) {
   f("crop", o.crop, side, decides);
   f("correspondences", o.correspondences, positive, decides);
   f("difficulty", o.difficulty, up_to_2, decides);
+  f("rotation", o.rotation, not_negative, decides);
   f("bend", o.bend, part, decides);
   f("photometric", o.photometric, up_to_2, decides);
   f("optimizer", o.optimizer, any, decides);

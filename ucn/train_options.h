@@ -39,6 +39,7 @@ struct TrainOptions {
   int64_t crop = 128;               ///< views are crop x crop pixels
   int64_t correspondences = 2048;   ///< drawn in each pair
   double difficulty = 1;            ///< of the warps, see data/geometry/views.h
+  double rotation = 45;             ///< largest angle between two warps, degrees
   double bend = 0;                  ///< of the warps, see data/geometry/bend.h
   double photometric = 1;           ///< strength of changes of light, blur, noise, compression
   std::string optimizer = "adamw";  ///< adamw, adam, sgd

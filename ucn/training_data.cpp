@@ -101,6 +101,7 @@ TrainingData open_training_data(const TrainOptions& o) {
   HomographyPairsOptions warps;
   warps.views.height = warps.views.width = o.crop;
   warps.views.difficulty = o.difficulty;
+  warps.views.rotation = o.rotation;
   warps.views.bend = o.bend;
   warps.photometric = Photometric::of_strength(o.photometric);
   warps.channels = int(o.model.inputs);

@@ -107,6 +107,19 @@ TEST_CASE("views differ as much as the options allow, and not at all without dif
   CHECK(larger > 0.5);
   CHECK(smaller < -0.7);
 
+  // Turned by any angle at most, and by more than a quarter often.
+  o.rotation = 180;
+  int quarters = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    Random random(seed);
+    const Views v = sample_views(480, 640, o, random);
+    const Homography map = compose(inverse(v.view1_to_photo), v.view0_to_photo);
+    const auto p = apply(map, 63.5, 63.5), q = apply(map, 64.5, 63.5);
+    quarters += std::fabs(std::atan2(q[1] - p[1], q[0] - p[0])) > std::numbers::pi / 2;
+  }
+  CHECK(quarters > 45);
+  CHECK(quarters < 105);  // a quarter of them: the difference of two uniform angles
+
   o.difficulty = 0;
   Random random(3);
   const Views v = sample_views(480, 640, o, random);
