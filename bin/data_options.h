@@ -37,7 +37,8 @@ inline void add_pair_options(CLI::App& app, ucn::TrainOptions& t) {
   app.add_option("--crop", t.crop, "views are CROP x CROP pixels");
   app.add_option("--correspondences", t.correspondences, "drawn in each pair");
   app.add_option("--difficulty", t.difficulty, "of the warps; 0: none");
-  app.add_option("--rotation", t.rotation, "between two warps, degrees, times the difficulty; 180: any");
+  app.add_option("--rotation", t.rotation,
+                 "between two warps, degrees, times the difficulty; 180: any");
   app.add_option("--bend", t.bend, "of the warps beyond homographies, below 1: thin-plate splines");
   app.add_option("--photometric", t.photometric, "strength of changes of light, blur, noise");
 }

@@ -406,8 +406,7 @@ int evaluate(Arguments& a) {
   auto sets = find_known_pairs(a.dataset);
   if (sets.empty()) {
     HomographyPairsOptions warps;
-    warps.views = {
-        .height = 480, .width = 640, .difficulty = a.difficulty, .rotation = a.rotation};
+    warps.views = {.height = 480, .width = 640, .difficulty = a.difficulty, .rotation = a.rotation};
     sets.push_back(warped_pairs(a.dataset, a.warps, warps, a.matcher.options.correspond.seed));
   }
   for (KnownPairs& set : sets) {

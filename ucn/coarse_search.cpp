@@ -10,6 +10,7 @@
 #include "tensor/kernels/nearest/nearest.h"
 #include "tensor/kernels/rows/rows.h"
 #include "tensor/parallel.h"
+#include "ucn/above.h"
 
 namespace cairn::ucn {
 namespace {
@@ -121,12 +122,11 @@ Tensor nearest_by_cells(const Tensor& queries, const Tensor& to, int64_t stride,
       for (int64_t k = first; k < last; ++k) {
         const float* row = products.data<float>() + k * count;
         best.assign(size_t(kept), {-INFINITY, 0});  // ascending
-        for (int64_t r = 0; r < count; ++r) {
-          if (!(row[r] > best[0].first)) continue;
+        for_each_above(row, count, best[0].first, [&](int64_t r) {
           size_t at = 0;
           for (; at + 1 < best.size() && row[r] > best[at + 1].first; ++at) best[at] = best[at + 1];
           best[at] = {row[r], r};
-        }
+        });
         int64_t* list = lists.data<int64_t>() + (begin + k) * kept * side * side;
         for (const auto& [product, r] : best) {
           const int64_t centre = grid.data<int64_t>()[r];

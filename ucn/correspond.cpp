@@ -9,6 +9,7 @@
 #include "tensor/kernels/l2_normalize/l2_normalize.h"
 #include "tensor/kernels/rows/rows.h"
 #include "tensor/parallel.h"
+#include "ucn/above.h"
 #include "ucn/keypoints.h"
 
 namespace cairn::ucn {
@@ -88,7 +89,7 @@ std::vector<Point> peaks(const Tensor& dense, const std::vector<Point>& places,
 }
 
 /// How a match stands among rivals in one photo: the similarity of the nearest, and the share of
-/// its own exponential in the sum with theirs.
+/// its own exponential in the sum with theirs (1 unless a probability is asked for).
 struct Standing {
   double nearest = -1, share = 1;
 };
@@ -98,7 +99,7 @@ std::vector<Standing> standings(const PhotoFeatures& photo, const Tensor& querie
                                 const std::vector<Correspondence>& matches, bool second,
                                 const CorrespondOptions& o) {
   constexpr int64_t step = 8;  // of the grid of pixels
-  const bool keypoints = o.mode == MatchMode::keypoints;
+  const bool keypoints = o.mode == MatchMode::keypoints, shares = o.min_probability > 0;
   std::vector<Point> places;
   if (!keypoints)
     for (int64_t y = step / 2; y < photo.dense.dim(0); y += step)
@@ -123,20 +124,20 @@ std::vector<Standing> standings(const PhotoFeatures& photo, const Tensor& querie
         const Correspondence& match = matches[i];
         const int64_t own = second ? match.keypoint1 : match.keypoint0;
         const float* row = products.data<float>() + k * m;
+        const double least = match.score - 20 * o.temperature;
+        float matters = -1;
         double sum = 0;
-        for (int64_t r = 0; r < m; ++r) {
-          const double further = double(row[r]) - match.score;
-          // What cannot matter is left out before the place is looked at.
-          if (row[r] <= result[i].nearest && further < -20 * o.temperature) continue;
-          if (r == own) continue;
+        for_each_above(row, m, matters, [&](int64_t r) {
+          if (r == own) return;
           if (!keypoints) {
             const Point& p = places[size_t(r)];
             const double dx = p[0] - at[i][0], dy = p[1] - at[i][1];
-            if (dx * dx + dy * dy < o.rival_radius * o.rival_radius) continue;
+            if (dx * dx + dy * dy < o.rival_radius * o.rival_radius) return;
           }
           result[i].nearest = std::max(result[i].nearest, double(row[r]));
-          sum += std::exp(further / o.temperature);
-        }
+          if (shares) sum += std::exp((double(row[r]) - match.score) / o.temperature);
+          matters = float(shares ? std::min(least, result[i].nearest) : result[i].nearest);
+        });
         result[i].share = 1 / (1 + sum);
       }
     });

@@ -11,6 +11,7 @@
 #include "tensor/parallel.h"
 #include "tests/compare.h"
 #include "tests/errors.h"
+#include "ucn/above.h"
 #include "ucn/coarse_search.h"
 
 using namespace cairn;
@@ -397,6 +398,27 @@ TEST_CASE("a search by cells that keeps all cells is exact; with fewer, never be
   CHECK(nearest_by_cells(Tensor::empty({0, C}), to, 4, 8).numel() == 0);
   CHECK(error_of([&] { nearest_by_cells(queries, to, 1, 8); }).find("at least 2") !=
         std::string::npos);
+}
+
+TEST_CASE("a scan finds what lies above its limit, in order, while the limit rises") {
+  for (const int64_t n : {0, 1, 31, 32, 33, 64, 100}) {
+    std::vector<float> values(size_t(n), 0.5f);
+    for (int64_t k = 0; k < n; k += 7) values[size_t(k)] = float(k % 5);
+    if (n > 40) values[40] = NAN;
+    float limit = 0.75f;
+    std::vector<int64_t> found, expected;
+    for_each_above(values.data(), n, limit, [&](int64_t k) {
+      found.push_back(k);
+      limit = values[size_t(k)];
+    });
+    float largest = 0.75f;
+    for (int64_t k = 0; k < n; ++k)
+      if (values[size_t(k)] > largest) {
+        expected.push_back(k);
+        largest = values[size_t(k)];
+      }
+    CHECK(found == expected);
+  }
 }
 
 TEST_CASE("coarse to fine says what it cannot do") {
