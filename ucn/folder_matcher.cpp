@@ -25,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 /// Everything that features depend on, and then all else that matches do.
 std::string feature_settings(const PhotoMatcherOptions& o, const std::string& weights) {
   std::string text =
-      cat("format 4, weights ", weights, ", exif ", o.photo.respect_exif, ", scale ", o.photo.scale,
+      cat("format 5, weights ", weights, ", exif ", o.photo.respect_exif, ", scale ", o.photo.scale,
           ", max-size ", o.photo.max_size, ", keypoints ", int(o.keypoints.kind), " ",
           o.keypoints.max_keypoints, " ", o.keypoints.contrast, ", rotations ", o.rotations,
           ", tile ", o.tile, ", scales");

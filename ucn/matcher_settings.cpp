@@ -240,7 +240,8 @@ void MatcherSettings::resolve(Device device, const std::string& default_mode) {
 }
 
 Weights MatcherSettings::load(Device device) const {
-  Weights loaded = load_weights(weights_file());
+  const std::string file = weights_file();
+  Weights loaded = load_weights(with_fewest_outputs(read_weights(file), file), file);
   loaded.network->to(device);
   set_precision(*loaded.network, ucn::precision(precision));
   return loaded;

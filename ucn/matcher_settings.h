@@ -27,7 +27,7 @@ struct MatcherSettings {
   /// Names into values. The defaults that depend on the mode were chosen on held-out warps
   /// (docs/measurements.md). Throws ErrorId::usage for settings that contradict each other.
   void resolve(Device device, const std::string& default_mode = "all");
-  /// The network, on its device.
+  /// The network, on its device, with_fewest_outputs().
   Weights load(Device device) const;
   /// The file that `weights` means. Throws ErrorId::io when there is none.
   std::string weights_file() const;

@@ -1,11 +1,13 @@
 #include "ucn/weights.h"
 
+#include <Eigen/QR>
 #include <algorithm>
 #include <charconv>
 
 #include "nn/pth.h"
 #include "tensor/file.h"
 #include "ucn/reference_checkpoint.h"
+#include "ucn/score_head.h"
 
 namespace cairn::ucn {
 
@@ -66,6 +68,49 @@ void save_weights(const std::string& path, const ResUNet& network, const Metadat
 nn::TensorFile read_weights(const std::string& path) {
   nn::TensorFile file = nn::load_tensors(path);
   return file.metadata.contains("format") ? file : weights_of(file, path);
+}
+
+nn::TensorFile with_fewest_outputs(nn::TensorFile file, const std::string& origin) {
+  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const auto tensor = [&](const std::string& name) -> Tensor* {
+    const auto it = std::ranges::find(file.tensors, name, &nn::NamedTensor::name);
+    return it == file.tensors.end() ? nullptr : &it->tensor;
+  };
+  const auto matrix = [](const Tensor& t, int64_t rows) -> Eigen::MatrixXd {
+    const Tensor values = t.to(DType::f32);
+    return Eigen::Map<const Matrix>(values.data<float>(), rows, values.numel() / rows)
+        .cast<double>();
+  };
+  const int64_t outputs = config_from(file.metadata, origin).outputs;
+  Tensor *weight = tensor("final.weight"), *bias = tensor("final.bias");
+  Tensor* reduce = tensor(std::string(ScoreHead::prefix) + "reduce.weight");
+  // What does not fit is for load_weights() to refuse.
+  const auto fits = [](const Tensor* t, const Shape& shape) { return t && t->shape() == shape; };
+  const int64_t inputs = weight && weight->rank() == 4 ? weight->dim(1) : outputs;
+  const int64_t rank = inputs + 1, fewest = (rank + 7) / 8 * 8;
+  if (fewest >= outputs || !fits(weight, {outputs, inputs, 1, 1}) || !fits(bias, {outputs}) ||
+      (reduce && (reduce->rank() != 4 || !fits(reduce, {reduce->dim(0), outputs, 1, 1}))))
+    return file;
+
+  Eigen::MatrixXd m(outputs, rank);
+  m << matrix(*weight, outputs), matrix(*bias, outputs);
+  const Eigen::HouseholderQR<Eigen::MatrixXd> qr(m);
+  Eigen::MatrixXd r = Eigen::MatrixXd::Zero(fewest, rank);
+  r.topRows(rank) = qr.matrixQR().topRows(rank).triangularView<Eigen::Upper>();
+  const Eigen::MatrixXd q =
+      qr.householderQ() * Eigen::MatrixXd::Identity(outputs, fewest);  // as many columns
+  const auto set = [](Tensor& t, Shape shape, const Eigen::MatrixXd& values) {
+    t = Tensor::empty(shape);
+    Eigen::Map<Matrix>(t.data<float>(), values.rows(), values.cols()) = values.cast<float>();
+  };
+  set(*weight, {fewest, inputs, 1, 1}, r.leftCols(inputs));
+  set(*bias, {fewest}, r.rightCols(1));
+  if (reduce) {
+    const int64_t n = reduce->dim(0);
+    set(*reduce, {n, fewest, 1, 1}, matrix(*reduce, n) * q);
+  }
+  file.metadata["outputs"] = std::to_string(fewest);
+  return file;
 }
 
 Weights load_weights(const nn::TensorFile& file, const std::string& origin) {

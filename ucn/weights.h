@@ -28,6 +28,12 @@ struct Weights {
 /// The tensors and the metadata of a weight file: ours, or another (.pth or not), whose network
 /// is recognised from its shapes. Throws ErrorId::io, ErrorId::format, ErrorId::weights.
 nn::TensorFile read_weights(const std::string& path);
+/// The same network with as few outputs as carry the same inner products, for matching. The last
+/// layer makes C outputs of n channels and a constant, f = M (x, 1), and where n + 1 < C, M = Q R
+/// with orthonormal columns in Q: then R (x, 1) has the lengths and angles of f in n + 1 numbers
+/// (and zeros, to a multiple of 8). A score head's first layer takes over Q. Throws as
+/// config_from().
+nn::TensorFile with_fewest_outputs(nn::TensorFile file, const std::string& origin);
 /// Builds the network that such a file describes and fills it.
 Weights load_weights(const nn::TensorFile& file, const std::string& origin);
 Weights load_weights(const std::string& path);

@@ -112,7 +112,7 @@ TEST_CASE("features are unit vectors, a pixel each, and those that matching comp
   Tensor pixels = Tensor::empty({96, 128, 1}, DType::u8);
   for (int64_t y = 0; y < 96; ++y)
     std::memcpy(pixels.data<uint8_t>() + y * 128, two.a.pixels + y * 136, 128);
-  const auto weights = ucn::load_weights(ucn::MatcherSettings().weights_file());
+  const auto weights = ucn::MatcherSettings().load(Device::cpu);
   const Tensor expected = ucn::extract_features(*weights.network, pixels);
   CHECK(std::ranges::equal(f, expected.span<float>()));
 }

@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 
 #include "nn/safetensors.h"
+#include "tensor/kernels/gemm/gemm.h"
 #include "tests/compare.h"
 #include "tests/data/sample_files.h"
+#include "ucn/score_head.h"
 
 using namespace cairn;
 using namespace cairn::test;
@@ -48,6 +50,48 @@ TEST_CASE("a weight file holds PyTorch's names and order of axes") {
   CHECK(file.find("conv4_tr.weight")->shape() == Shape{128, 128, 3, 3});
   CHECK(file.find("norm1.running_mean")->shape() == Shape{16});
   CHECK(file.find("final.bias")->shape() == Shape{8});
+}
+
+TEST_CASE("the fewest outputs have the lengths and angles of all of them, and the head's opinion") {
+  const Folder folder;
+  Random random(2);
+  const Tensor image = random_normal({1, 24, 32, 1}, random);
+  for (const bool normalize : {true, false}) {
+    const ResUNet network({.outputs = 40, .normalize = normalize, .score_head = true}, random);
+    const nn::TensorFile file{nn::export_state(network), describe(network.config())};
+    Weights all = load_weights(file, "here");
+    Weights few = load_weights(with_fewest_outputs(file, "here"), "here");
+    CHECK(few.network->config().outputs == 24);  // of 16 channels and a constant
+    NoGrad no_grad;
+    const Tensor f = (*all.network)(Var(image)).value().reshape({24 * 32, 40});
+    const Tensor g = (*few.network)(Var(image)).value().reshape({24 * 32, 24});
+    CHECK(difference(kernels::matmul(g, g, false, true), kernels::matmul(f, f, false, true), true) <
+          2e-6);
+    CHECK(difference(score_map(*few.network->score_head(), g.reshape({24, 32, 24})),
+                     score_map(*all.network->score_head(), f.reshape({24, 32, 40}))) < 1e-5);
+  }
+}
+
+TEST_CASE("where all outputs are needed, or the file fits no network, it stays as it is") {
+  Random random(3);
+  const auto outputs = [&](nn::TensorFile file) {
+    const auto same = with_fewest_outputs(file, "here");
+    for (size_t i = 0; i < file.tensors.size(); ++i)
+      CHECK(same_bits(file.tensors[i].tensor, same.tensors[i].tensor));
+    return same.metadata.at("outputs");
+  };
+  const auto file = [&](const ResUNetConfig& c) {
+    return nn::TensorFile{nn::export_state(ResUNet(c, random)), describe(c)};
+  };
+  CHECK(outputs(file({.outputs = 24})) == "24");
+  CHECK(outputs(file({.model = "ResUNetBN2B", .outputs = 64})) == "64");
+  nn::TensorFile lie = file({.outputs = 40});
+  lie.metadata["outputs"] = "41";
+  CHECK(outputs(lie) == "41");
+  lie = file({.outputs = 40, .score_head = true});
+  for (auto& t : lie.tensors)
+    if (t.name == "score.reduce.weight") t.tensor = Tensor::zeros({8, 39, 1, 1});
+  CHECK(outputs(lie) == "40");
 }
 
 TEST_CASE("weights of another network are refused by layer and shape") {

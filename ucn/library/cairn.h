@@ -91,7 +91,8 @@ cairn_status cairn_matches_write(const cairn_matches* matches, const char* path)
 
 /* ---- Features ------------------------------------------------------------------------------ */
 
-/* How many channels the matcher's features have; 0 for NULL. */
+/* How many channels the matcher's features have; 0 for NULL. They may be fewer than the network's
+ * outputs: as many as carry the same inner products. */
 int32_t cairn_feature_channels(const cairn_matcher* matcher);
 /* A unit vector for every pixel of the image, which is not resized: `features` has room for
  * height * width * channels values, channels innermost. Needs some 1.5 KB of memory a pixel. */
