@@ -125,7 +125,7 @@ std::vector<Standing> standings(const PhotoFeatures& photo, const Tensor& querie
         const int64_t own = second ? match.keypoint1 : match.keypoint0;
         const float* row = products.data<float>() + k * m;
         const double least = match.score - 20 * o.temperature;
-        float matters = -1;
+        float matters = float(shares ? std::min(least, -1.0) : -1.0);
         double sum = 0;
         for_each_above(row, m, matters, [&](int64_t r) {
           if (r == own) return;

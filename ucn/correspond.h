@@ -41,8 +41,8 @@ struct Correspondence {
   double score;                  ///< cosine of the two features
   double probability;            ///< dual softmax; 1 where min_probability is 0
   int64_t keypoint0, keypoint1;  ///< numbers, in mode keypoints; else -1
-  double ratio = 1;              ///< of its distance to the nearest rival's, as `probability`
-  double confidence = -1;        ///< match_confidence(); < 0: not judged
+  double ratio = 1;        ///< of its distance to the nearest rival's; 1 where none was looked at
+  double confidence = -1;  ///< match_confidence(); < 0: not judged
   PointPair pair() const { return {x0, y0, x1, y1}; }
 };
 

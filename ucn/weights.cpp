@@ -81,15 +81,18 @@ nn::TensorFile with_fewest_outputs(nn::TensorFile file, const std::string& origi
     return Eigen::Map<const Matrix>(values.data<float>(), rows, values.numel() / rows)
         .cast<double>();
   };
-  const int64_t outputs = config_from(file.metadata, origin).outputs;
+  const ResUNetConfig config = config_from(file.metadata, origin);
+  const int64_t outputs = config.outputs, inputs = resunet_variant(config.model).up[0];
+  const int64_t rank = inputs + 1, fewest = (rank + 7) / 8 * 8;
   Tensor *weight = tensor("final.weight"), *bias = tensor("final.bias");
   Tensor* reduce = tensor(std::string(ScoreHead::prefix) + "reduce.weight");
-  // What does not fit is for load_weights() to refuse.
-  const auto fits = [](const Tensor* t, const Shape& shape) { return t && t->shape() == shape; };
-  const int64_t inputs = weight && weight->rank() == 4 ? weight->dim(1) : outputs;
-  const int64_t rank = inputs + 1, fewest = (rank + 7) / 8 * 8;
+  // What does not fit is for load_weights() to refuse, as it is.
+  const auto fits = [](const Tensor* t, const Shape& shape) {
+    return t && t->shape() == shape && t->dtype() <= DType::bf16;  // floats
+  };
   if (fewest >= outputs || !fits(weight, {outputs, inputs, 1, 1}) || !fits(bias, {outputs}) ||
-      (reduce && (reduce->rank() != 4 || !fits(reduce, {reduce->dim(0), outputs, 1, 1}))))
+      (reduce && (reduce->rank() != 4 || reduce->dim(0) == 0 ||
+                  !fits(reduce, {reduce->dim(0), outputs, 1, 1}))))
     return file;
 
   Eigen::MatrixXd m(outputs, rank);
@@ -98,7 +101,7 @@ nn::TensorFile with_fewest_outputs(nn::TensorFile file, const std::string& origi
   Eigen::MatrixXd r = Eigen::MatrixXd::Zero(fewest, rank);
   r.topRows(rank) = qr.matrixQR().topRows(rank).triangularView<Eigen::Upper>();
   const Eigen::MatrixXd q =
-      qr.householderQ() * Eigen::MatrixXd::Identity(outputs, fewest);  // as many columns
+      qr.householderQ() * Eigen::MatrixXd::Identity(outputs, fewest);  // the last meet zeros
   const auto set = [](Tensor& t, Shape shape, const Eigen::MatrixXd& values) {
     t = Tensor::empty(shape);
     Eigen::Map<Matrix>(t.data<float>(), values.rows(), values.cols()) = values.cast<float>();

@@ -115,6 +115,18 @@ TEST_CASE("features are unit vectors, a pixel each, and those that matching comp
   const auto weights = ucn::MatcherSettings().load(Device::cpu);
   const Tensor expected = ucn::extract_features(*weights.network, pixels);
   CHECK(std::ranges::equal(f, expected.span<float>()));
+  // Fewer than the network's outputs, with their inner products.
+  CHECK(matcher.channels() == 24);
+  const auto whole = ucn::load_weights(ucn::MatcherSettings().weights_file());
+  const Tensor all = ucn::extract_features(*whole.network, pixels);
+  const auto product = [](std::span<const float> v, size_t channels, size_t a, size_t b) {
+    double sum = 0;
+    for (size_t c = 0; c < channels; ++c) sum += v[a * channels + c] * v[b * channels + c];
+    return sum;
+  };
+  for (size_t k = 0; k + 5000 < 128 * 96; k += 997)
+    CHECK(product(f, 24, k, k + 5000) ==
+          doctest::Approx(product(all.span<float>(), 64, k, k + 5000)).epsilon(1e-5));
 }
 
 TEST_CASE("what was not verified has no geometry, and says so") {

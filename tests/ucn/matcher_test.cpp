@@ -403,20 +403,22 @@ TEST_CASE("a search by cells that keeps all cells is exact; with fewer, never be
 TEST_CASE("a scan finds what lies above its limit, in order, while the limit rises") {
   for (const int64_t n : {0, 1, 31, 32, 33, 64, 100}) {
     std::vector<float> values(size_t(n), 0.5f);
-    for (int64_t k = 0; k < n; k += 7) values[size_t(k)] = float(k % 5);
-    if (n > 40) values[40] = NAN;
-    float limit = 0.75f;
-    std::vector<int64_t> found, expected;
+    std::vector<int64_t> expected;
+    for (int64_t k = 3; k < n; k += 13) {  // every second is higher than all before
+      values[size_t(k)] = k % 2 ? float(k) : 0.9f;
+      if (k % 2) expected.push_back(k);
+    }
+    if (n > 32) {
+      values[size_t(n - 1)] = 1000;
+      expected.push_back(n - 1);
+      values[20] = NAN;
+    }
+    float limit = 0.95f;
+    std::vector<int64_t> found;
     for_each_above(values.data(), n, limit, [&](int64_t k) {
       found.push_back(k);
       limit = values[size_t(k)];
     });
-    float largest = 0.75f;
-    for (int64_t k = 0; k < n; ++k)
-      if (values[size_t(k)] > largest) {
-        expected.push_back(k);
-        largest = values[size_t(k)];
-      }
     CHECK(found == expected);
   }
 }

@@ -58,7 +58,9 @@ TEST_CASE("the fewest outputs have the lengths and angles of all of them, and th
   const Tensor image = random_normal({1, 24, 32, 1}, random);
   for (const bool normalize : {true, false}) {
     const ResUNet network({.outputs = 40, .normalize = normalize, .score_head = true}, random);
-    const nn::TensorFile file{nn::export_state(network), describe(network.config())};
+    nn::TensorFile file{nn::export_state(network), describe(network.config())};
+    for (auto& t : file.tensors)  // which begins as zeros
+      if (t.name == "final.bias") t.tensor = random_normal({40}, random);
     Weights all = load_weights(file, "here");
     Weights few = load_weights(with_fewest_outputs(file, "here"), "here");
     CHECK(few.network->config().outputs == 24);  // of 16 channels and a constant
@@ -92,6 +94,18 @@ TEST_CASE("where all outputs are needed, or the file fits no network, it stays a
   for (auto& t : lie.tensors)
     if (t.name == "score.reduce.weight") t.tensor = Tensor::zeros({8, 39, 1, 1});
   CHECK(outputs(lie) == "40");
+  for (const Tensor& wrong : {Tensor::zeros({0, 40, 1, 1}), Tensor::zeros({40})}) {
+    for (auto& t : lie.tensors)
+      if (t.name == "score.reduce.weight") t.tensor = wrong;
+    CHECK(outputs(lie) == "40");
+  }
+  for (const Tensor& wrong :
+       {Tensor::zeros({40, 8, 1, 1}), Tensor::zeros({40, 16, 1, 1}, DType::i64)}) {
+    lie = file({.outputs = 40});
+    for (auto& t : lie.tensors)
+      if (t.name == "final.weight") t.tensor = wrong;
+    CHECK(outputs(lie) == "40");
+  }
 }
 
 TEST_CASE("weights of another network are refused by layer and shape") {

@@ -95,7 +95,7 @@ cairn_status cairn_matches_write(const cairn_matches* matches, const char* path)
  * outputs: as many as carry the same inner products. */
 int32_t cairn_feature_channels(const cairn_matcher* matcher);
 /* A unit vector for every pixel of the image, which is not resized: `features` has room for
- * height * width * channels values, channels innermost. Needs some 1.5 KB of memory a pixel. */
+ * height * width * channels values, channels innermost. Needs some 1 KB of memory a pixel. */
 cairn_status cairn_dense_features(cairn_matcher* matcher, const cairn_image* image,
                                   float* features);
 
