@@ -17,6 +17,7 @@
 #include "ucn/matcher.h"
 #include "ucn/photo.h"
 #include "ucn/score_head.h"
+#include "ucn/weights.h"
 
 using namespace cairn;
 using namespace cairn::ucn;
@@ -78,10 +79,13 @@ void network(Bench& bench, const Arguments& a) {
     bench(cat(a.model, " forward at ", h, "x", w), forward_gflop(config, h, w), 0,
           [&] { extract(photo); });
   }
-  ScoreHead head(config.outputs, random);
-  const Tensor features = noise({480, 640, config.outputs});
-  bench("score head at 480x640", 2e-9 * 480 * 640 * (double(config.outputs) * 8 + 8 * 9 * 8 + 16),
-        0, [&] { score_map(head, features); });
+  // As matching sees the features.
+  const auto few = with_fewest_outputs({nn::export_state(net), describe(config)}, "bench");
+  const int64_t outputs = config_from(few.metadata, "bench").outputs;
+  ScoreHead head(outputs, random);
+  const Tensor features = noise({480, 640, outputs});
+  bench("score head at 480x640", 2e-9 * 480 * 640 * (double(outputs) * 8 + 8 * 9 * 8 + 16) / 4, 0,
+        [&] { score_map(head, features); });
   for (int64_t side : {128, 256}) {
     TrainOptions options;
     options.model = config;
