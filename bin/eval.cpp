@@ -37,7 +37,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--difficulty", a.difficulty, "of the warps")
       ->check(number("in 0..2", [](double v) { return v >= 0 && v <= 2; }));
   app.add_option("--rotation", a.rotation, "between two warps, degrees, times the difficulty")
-      ->check(not_negative());
+      ->check(number("in 0..360", [](double v) { return v >= 0 && v <= 360; }));
   app.add_option("--baseline", a.baseline, "sift: RootSIFT as well")
       ->check(CLI::IsMember({"sift"}));
   app.add_option("--matches", a.matches, "score these files (NAME.csv, NAME_matches.npz) instead")

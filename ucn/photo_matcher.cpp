@@ -76,10 +76,12 @@ Tensor PhotoMatcher::detect(const Photo& photo) const {
 }
 
 void PhotoMatcher::require_room(const Tensor& pixels) const {
-  const int64_t h = pixels.dim(0), w = pixels.dim(1), most = int64_t{1} << 24;
-  require(h * w <= most, ErrorId::usage, "match", "the features of ", w, " x ", h,
-          " px would take some ", (h * w) >> 20,
-          " GB. Hint: --mode keypoints, which sees large photos in tiles, or --max-size");
+  const int64_t h = pixels.dim(0), w = pixels.dim(1), most = int64_t{4} << 30;
+  // The layers before take no less where the features take less.
+  const int64_t bytes = 4 * h * w * std::max<int64_t>(64, network_.config().outputs);
+  require(bytes <= most, ErrorId::usage, "match", "the features of ", w, " x ", h,
+          " px would take ", bytes >> 20,
+          " MB. Hint: --mode keypoints, which sees large photos in tiles, or --max-size");
 }
 
 ScoreHead* PhotoMatcher::head_in_use() const {

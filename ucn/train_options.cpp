@@ -20,6 +20,7 @@ constexpr Rule fraction{[](double v) { return v >= 0 && v <= 1; }, "from 0 to 1"
 constexpr Rule part{[](double v) { return v >= 0 && v < 1; }, "0 or more and below 1"};
 constexpr Rule megabytes{[](double v) { return v >= 1 && v <= 1e9; }, "from 1 to 1e9"};
 constexpr Rule up_to_2{[](double v) { return v >= 0 && v <= 2; }, "from 0 to 2"};
+constexpr Rule degrees{[](double v) { return v >= 0 && v <= 360; }, "from 0 to 360"};
 constexpr Rule few{[](double v) { return v >= 0 && v <= 256; }, "from 0 to 256"};
 constexpr Rule count{[](double v) { return v >= 1 && v <= 65536; }, "from 1 to 65536"};
 constexpr Rule channels{[](double v) { return v >= 1 && v <= 4096; }, "from 1 to 4096"};
@@ -73,7 +74,7 @@ void each_setting(Options& o, F&& f) {
   f("crop", o.crop, side, decides);
   f("correspondences", o.correspondences, positive, decides);
   f("difficulty", o.difficulty, up_to_2, decides);
-  f("rotation", o.rotation, not_negative, decides);
+  f("rotation", o.rotation, degrees, decides);
   f("bend", o.bend, part, decides);
   f("photometric", o.photometric, up_to_2, decides);
   f("optimizer", o.optimizer, any, decides);

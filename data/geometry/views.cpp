@@ -70,8 +70,10 @@ void check(int64_t photo_height, int64_t photo_width, const ViewOptions& o) {
   require(o.perspective >= 0 && o.perspective * o.difficulty < 1, ErrorId::argument, op,
           "perspective is ", o.perspective, " at difficulty ", o.difficulty,
           ", but their product lies in 0..1, or the horizon comes into view");
-  require(o.rotation >= 0 && o.translation >= 0, ErrorId::argument, op, "rotation is ", o.rotation,
-          " and translation ", o.translation, ", not at least 0");
+  require(o.rotation >= 0 && o.rotation <= 360, ErrorId::argument, op, "rotation is ", o.rotation,
+          ", not in 0..360");
+  require(o.translation >= 0, ErrorId::argument, op, "translation is ", o.translation,
+          ", not at least 0");
   require(o.bend >= 0 && o.bend * o.difficulty < 1, ErrorId::argument, op, "bend is ", o.bend,
           " at difficulty ", o.difficulty, ", but their product lies in 0..1, or views would fold");
   require(0 < o.min_coverage && o.min_coverage <= o.max_coverage && o.max_coverage <= 1,

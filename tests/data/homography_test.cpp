@@ -141,5 +141,6 @@ TEST_CASE("options that make no sense are refused") {
   refused([](auto& o) { o.min_coverage = 0; });
   refused([](auto& o) { o.min_overlap = 1.5; });
   refused([](auto& o) { o.rotation = NAN; });
+  refused([](auto& o) { o.rotation = 1e308; });
   CHECK_THROWS_AS(sample_views(7, 100, {}, random), Error);
 }

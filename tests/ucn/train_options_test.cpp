@@ -93,6 +93,11 @@ TEST_CASE("a setting that makes no sense is refused by name") {
   o = {};
   o.difficulty = INFINITY;
   CHECK(has(full_error_of([&] { check(o); }), "difficulty"));
+  o = {};
+  o.rotation = 361;
+  CHECK(full_error_of([&] { check(o); }) ==
+        "usage: train: rotation must be from 0 to 360, not 361");
+  o = {};
   o.difficulty = 2;
   o.bend = 0.5;
   CHECK(has(full_error_of([&] { check(o); }), "fold"));

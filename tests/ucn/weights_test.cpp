@@ -53,7 +53,6 @@ TEST_CASE("a weight file holds PyTorch's names and order of axes") {
 }
 
 TEST_CASE("the fewest outputs have the lengths and angles of all of them, and the head's opinion") {
-  const Folder folder;
   Random random(2);
   const Tensor image = random_normal({1, 24, 32, 1}, random);
   for (const bool normalize : {true, false}) {
