@@ -173,13 +173,13 @@ class FirstLook {
   Alignment run() {
     for (const auto& group : pose_groups()) {
       for (const auto& poses : group) consider(view(0, poses[0]), view(1, poses[1]));
-      if (convincing()) break;
+      if (best_.inliers >= o_.enough) break;
     }
     // The map's own windows show more of what agrees, and more exactly.
     for (int round = 0; round < 3 && best_.inliers >= o_.least; ++round) {
       const int64_t before = best_.inliers;
       const auto windows = aligned_windows(best_.matrix, pixels_[0], pixels_[1]);
-      if (!windows || (round == 0 && best_.inliers >= 100)) break;
+      if (!windows || (round == 0 && best_.inliers >= 2 * o_.enough)) break;
       consider(see(0, reduced((*windows)[0])), see(1, reduced((*windows)[1])));
       if (double(best_.inliers) < 1.1 * double(before)) break;
     }
@@ -220,7 +220,8 @@ class FirstLook {
     ++looks_;
     std::vector<PointPair> pairs;
     for (const Correspondence& m :
-         correspond(v0.features, v1.features, {.mode = MatchMode::keypoints, .confidence = false})
+         correspond(v0.features, v1.features,
+                    {.mode = MatchMode::keypoints, .confidence = false, .support = 3})
              .matches) {
       const Point a = apply(v0.window.to_photo, m.x0, m.y0);
       const Point b = apply(v1.window.to_photo, m.x1, m.y1);
@@ -235,10 +236,6 @@ class FirstLook {
                                              .best_first = true});
     if (model.inliers <= best_.inliers) return;
     best_ = model;
-    matches_ = int64_t(pairs.size());
-  }
-  bool convincing() const {
-    return best_.inliers >= 40 && double(best_.inliers) > 0.25 * double(matches_);
   }
 
   FeatureExtractor& extract_;
@@ -246,7 +243,7 @@ class FirstLook {
   AlignOptions o_;
   std::map<Pose, View> views_[2];
   TwoView best_;
-  int64_t matches_ = 0, looks_ = 0;
+  int64_t looks_ = 0;
 };
 
 }  // namespace

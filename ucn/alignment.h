@@ -32,7 +32,8 @@ struct AlignOptions {
   double size = 0.5;             ///< of the photos in the first look
   int64_t max_keypoints = 2000;  ///< corners of each view
   double threshold = 3;          ///< px of the views: how far a match may be from the map
-  int64_t least = 12;            ///< matches that a map must explain
+  int64_t least = 8;             ///< matches that a map must explain
+  int64_t enough = 20;           ///< of which no further views are tried
   uint64_t seed = 0;
 };
 
@@ -44,11 +45,11 @@ struct Alignment {
 };
 
 /// A first look at two photos, small: corners of both are matched by their features, as the photos
-/// are, then with one reduced, turned or foreshortened, until a homography explains enough of the
-/// matches, which is then found again through its own windows (the simulated views of ASIFT, J.-M.
-/// Morel and G. Yu, SIAM J. Imaging Sciences 2009, in the order in which photos are likely to need
-/// them). Where the scene is no plane, the map of its largest part serves. Swapping the photos
-/// swaps the result.
+/// are, then with one reduced, turned or foreshortened, until a homography explains enough of those
+/// that neighbours confirm (locally_supported), which is then found again through its own windows
+/// (the simulated views of ASIFT, J.-M. Morel and G. Yu, SIAM J. Imaging Sciences 2009, in the
+/// order in which photos are likely to need them). Where the scene is no plane, the map of its
+/// largest part serves. Swapping the photos swaps the result.
 Alignment align(FeatureExtractor& extract, const Tensor& pixels0, const Tensor& pixels1,
                 const AlignOptions& options);
 

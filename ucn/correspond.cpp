@@ -11,6 +11,7 @@
 #include "tensor/parallel.h"
 #include "ucn/above.h"
 #include "ucn/keypoints.h"
+#include "ucn/local_support.h"
 
 namespace cairn::ucn {
 namespace {
@@ -195,6 +196,13 @@ Correspondence swapped(const Correspondence& m) {
           m.probability, m.keypoint1, m.keypoint0, m.ratio, m.confidence};
 }
 
+/// The longer side of the photo or, where that is not known, of what its keypoints cover.
+double extent(const PhotoFeatures& photo) {
+  if (photo.dense.defined()) return double(std::max(photo.dense.dim(0), photo.dense.dim(1)));
+  const auto at = photo.keypoints.span<double>();
+  return std::max(1.0, *std::ranges::max_element(at));
+}
+
 /// Best first; of equal ones, an order that does not change when the photos are swapped.
 void sort(std::vector<Correspondence>& matches) {
   const auto key = [](const Correspondence& m) {
@@ -276,6 +284,13 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
       chosen.push_back(result.matches[size_t(k)]);
     result.matches = std::move(chosen);
     stage("one per place", int64_t(result.matches.size()));
+  }
+  if (o.support > 0 && !result.matches.empty()) {
+    std::vector<PointPair> pairs;
+    for (const Correspondence& m : result.matches) pairs.push_back(m.pair());
+    const auto supported =
+        locally_supported(pairs, extent(photo0), extent(photo1), {.least = o.support});
+    keep("support", [&, k = size_t(0)](const Correspondence&) mutable { return supported[k++]; });
   }
   return result;
 }

@@ -33,6 +33,9 @@ struct CorrespondOptions {
   /// Judge matches (Correspondence::confidence). In mode all_all, where that takes long, only
   /// beside the ratio or the probability.
   bool confidence = true;
+  /// Others nearby that must agree with a match (locally_supported); 0: off. Not for all_all, where
+  /// it would take too long.
+  int64_t support = 0;
   bool keep_removed = false;  ///< fill Correspondences::removed
 };
 

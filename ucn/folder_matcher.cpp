@@ -37,6 +37,7 @@ std::string match_settings(const CorrespondOptions& c, const FolderOptions& o) {
       cat(", reciprocity ", c.reciprocity, ", similarity ", c.min_similarity, ", ratio ", c.ratio,
           ", probability ", c.min_probability, ", temperature ", c.temperature, ", verify ",
           name_of(o.verify), ", threshold ", o.ransac.threshold, ", seed ", o.ransac.seed);
+  if (c.support > 0) text += cat(", support ", c.support);
   for (const double f : o.focal) text += cat(", focal ", f);
   return text;
 }

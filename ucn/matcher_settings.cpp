@@ -173,6 +173,9 @@ const std::vector<Setting> table = {
            AT(options.correspond.min_probability)),
     number("Filters", "--temperature", "of the dual softmax", positive,
            AT(options.correspond.temperature)),
+    number("Filters", "--support",
+           "other matches nearby that must move as it does; 0: off [mode all: 3]", not_negative,
+           AT(options.correspond.support), false),
 
     choice("Geometry", "--verify", "by RANSAC: none, homography, fundamental or essential",
            {"none", "homography", "fundamental", "essential"}, AT(verify)),
@@ -235,6 +238,9 @@ void MatcherSettings::resolve(Device device, const std::string& default_mode) {
   o.photo.respect_exif = !no_exif;
   o.correspond.measure_exact = o.correspond.coarse > 0;  // takes a while: for those who ask
   if (o.correspond.coarse < 0) o.correspond.coarse = mode == "all" && device == Device::cpu ? 4 : 0;
+  if (o.correspond.support < 0) o.correspond.support = mode == "all" ? 3 : 0;
+  require(o.correspond.support == 0 || mode != "all_all", ErrorId::usage, "match",
+          "--support is not for mode all_all");
   require(o.correspond.coarse == 0 || o.correspond.mode != MatchMode::keypoints, ErrorId::usage,
           "match", "--coarse is for modes all and all_all");
 }
@@ -277,6 +283,7 @@ std::string MatcherSettings::describe() const {
   if (f.min_similarity > -1) text += cat(", similarity ", f.min_similarity);
   if (f.ratio < 1) text += cat(", ratio ", f.ratio);
   if (f.min_probability > 0) text += cat(", probability ", f.min_probability);
+  if (f.support > 0) text += cat(", support ", f.support);
   if (f.stability) text += ", stability";
   if (f.coarse > 0) text += cat(", coarse to fine from ", f.coarse, " px");
   if (!f.reciprocity) text += ", one way";

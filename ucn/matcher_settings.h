@@ -22,7 +22,7 @@ struct MatcherSettings {
   bool one_way = false, whole_pixels = false, no_exif = false, no_align = false;
   PhotoMatcherOptions options;
   /// What the mode and the device decide is left open, until resolve().
-  MatcherSettings() { options.correspond.coarse = -1; }
+  MatcherSettings() { options.correspond.coarse = options.correspond.support = -1; }
 
   /// Names into values. The defaults that depend on the mode were chosen on held-out warps
   /// (docs/measurements.md). Throws ErrorId::usage for settings that contradict each other.

@@ -52,7 +52,7 @@ TEST_CASE("--json says the same to programs, --quiet nothing") {
   const json j = json::parse(r.out);
   const ucn::MatchFile file = ucn::read_matches(b.folder / "out/matches.csv");
   CHECK(j["matches"] == file.matches.size());
-  CHECK(j["left_after"]["one per place"] == file.matches.size());
+  CHECK(j["left_after"]["support"] == file.matches.size());
   CHECK(j["inliers"] == file.matches.size());
   CHECK(j["geometry"] == "homography");
   CHECK(j["matrix"].size() == 9);

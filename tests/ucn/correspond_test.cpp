@@ -97,6 +97,26 @@ TEST_CASE("swapping the photos swaps the matches and changes nothing else") {
   CHECK(correspond(s.a, s.b, stable).matches.size() > 0);
 }
 
+TEST_CASE("matches that no neighbours confirm are taken away, the same of swapped photos") {
+  const Tensor points = some_keypoints(40, 48, 60, 1);
+  PhotoFeatures a = describe(waves(40, 48, 0, 0), points), b = a;
+  for (int64_t k = 0; k < 8; ++k)  // of 60 keypoints 16 look like another one
+    std::swap_ranges(b.descriptors.data<float>() + k * 32,
+                     b.descriptors.data<float>() + k * 32 + 32,
+                     b.descriptors.data<float>() + (59 - k) * 32);
+  CorrespondOptions o{.mode = MatchMode::keypoints, .subpixel = false, .keep_removed = true};
+  CHECK(correspond(a, b, o).matches.size() == 60);
+  o.support = 3;
+  const auto there = correspond(a, b, o), back = correspond(b, a, o);
+  CHECK(there.stages.back().name == "support");
+  CHECK(there.stages.back().left == int64_t(there.matches.size()));
+  CHECK(there.matches.size() >= 40);
+  for (const Correspondence& m : there.matches) CHECK(m.keypoint0 == m.keypoint1);
+  REQUIRE(there.removed.size() == 60 - there.matches.size());
+  for (const auto& r : there.removed) CHECK(r.by == "support");
+  CHECK(sorted_ends(there, false) == sorted_ends(back, true));
+}
+
 TEST_CASE("positions are finer than a pixel") {
   const Scene s;
   for (const MatchMode mode : {MatchMode::all, MatchMode::all_all}) {
