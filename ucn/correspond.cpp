@@ -198,7 +198,7 @@ Correspondence swapped(const Correspondence& m) {
 
 /// The longer side of the photo or, where that is not known, of what its keypoints cover.
 double extent(const PhotoFeatures& photo) {
-  if (photo.dense.defined()) return double(std::max(photo.dense.dim(0), photo.dense.dim(1)));
+  if (photo.extent > 0) return double(photo.extent);
   const auto at = photo.keypoints.span<double>();
   return std::max(1.0, *std::ranges::max_element(at));
 }
@@ -286,6 +286,8 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
     stage("one per place", int64_t(result.matches.size()));
   }
   if (o.support > 0 && !result.matches.empty()) {
+    require(o.mode != MatchMode::all_all, ErrorId::argument, "match",
+            "support is not for mode all_all, where every pixel would look for its neighbours");
     std::vector<PointPair> pairs;
     for (const Correspondence& m : result.matches) pairs.push_back(m.pair());
     const auto supported =

@@ -110,14 +110,21 @@ PhotoFeatures describe(const Tensor& dense, const Tensor& keypoints) {
   }
   if (keypoints.dtype() != DType::i64) {
     const Tensor at = points.to(dense.dtype()).to(dense.device());
-    return {dense, points, kernels::l2_normalize(kernels::bilinear_sample(dense, at), 1e-8)};
+    return {dense,
+            points,
+            kernels::l2_normalize(kernels::bilinear_sample(dense, at), 1e-8),
+            {},
+            std::max(h, w)};
   }
   Tensor pixels = Tensor::empty({n}, DType::i64);
   for (int64_t k = 0; k < n; ++k)
     pixels.data<int64_t>()[k] =
         keypoints.data<int64_t>()[2 * k + 1] * w + keypoints.data<int64_t>()[2 * k];
-  return {dense, points,
-          kernels::gather_rows(dense.reshape({h * w, dense.dim(2)}), pixels.to(dense.device()))};
+  return {dense,
+          points,
+          kernels::gather_rows(dense.reshape({h * w, dense.dim(2)}), pixels.to(dense.device())),
+          {},
+          std::max(h, w)};
 }
 
 MatchResult match(const PhotoFeatures& photo0, const PhotoFeatures& photo1, const MatcherOptions& o,

@@ -174,8 +174,9 @@ const std::vector<Setting> table = {
     number("Filters", "--temperature", "of the dual softmax", positive,
            AT(options.correspond.temperature)),
     number("Filters", "--support",
-           "other matches nearby that must move as it does; 0: off [mode all: 3]", not_negative,
-           AT(options.correspond.support), false),
+           "other matches nearby that must move as it does; 0: off [mode all: 3]",
+           {"in 0..20", [](double v) { return v >= 0 && v <= 20; }}, AT(options.correspond.support),
+           false),
 
     choice("Geometry", "--verify", "by RANSAC: none, homography, fundamental or essential",
            {"none", "homography", "fundamental", "essential"}, AT(verify)),

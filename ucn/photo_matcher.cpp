@@ -152,7 +152,11 @@ PhotoFeatures PhotoMatcher::in_tiles(const Tensor& pixels, const Tensor& keypoin
   });
   if (!keypoints.defined()) std::ranges::stable_sort(all, std::greater{}, &Described::score);
   const auto n = int64_t(all.size());
-  PhotoFeatures f{{}, Tensor::empty({n, 2}, DType::f64), Tensor::zeros({n, c})};
+  PhotoFeatures f{{},
+                  Tensor::empty({n, 2}, DType::f64),
+                  Tensor::zeros({n, c}),
+                  {},
+                  std::max(pixels.dim(0), pixels.dim(1))};
   for (int64_t k = 0; k < n; ++k) {
     const Described& d = all[size_t(k)];
     std::ranges::copy(d.place, f.keypoints.data<double>() + 2 * k);

@@ -420,13 +420,26 @@ TEST_CASE("match says in one line that its results cannot be written, and damage
 }
 
 TEST_CASE("match tells bad usage from failure") {
-  for (const char* arguments :
-       {"", "a.png", "a.png b.png c.png", "a.png b.png --nonsense", "a.png b.png --mode best",
-        "a.png b.png --draw circles", "a.png b.png --ratio nan", "a.png b.png --radius 0",
-        "a.png b.png --max-keypoints 0", "a.png b.png --max-size -1", "a.png b.png --scale 9",
-        "a.png b.png --threads -1", "a.png b.png --threads many", "a.png b.png --device gpu",
-        "a.png b.png --device cuda:", "a.png b.png --device cuda:-1",
-        "a.png b.png --device cuda:1x", "a.png b.png --precision half"}) {
+  for (const char* arguments : {"",
+                                "a.png",
+                                "a.png b.png c.png",
+                                "a.png b.png --nonsense",
+                                "a.png b.png --mode best",
+                                "a.png b.png --support 21",
+                                "a.png b.png --mode all_all --support 3",
+                                "a.png b.png --draw circles",
+                                "a.png b.png --ratio nan",
+                                "a.png b.png --radius 0",
+                                "a.png b.png --max-keypoints 0",
+                                "a.png b.png --max-size -1",
+                                "a.png b.png --scale 9",
+                                "a.png b.png --threads -1",
+                                "a.png b.png --threads many",
+                                "a.png b.png --device gpu",
+                                "a.png b.png --device cuda:",
+                                "a.png b.png --device cuda:-1",
+                                "a.png b.png --device cuda:1x",
+                                "a.png b.png --precision half"}) {
     CAPTURE(arguments);
     const Finished r = bench().match(arguments);
     CAPTURE(r.err);

@@ -86,8 +86,18 @@ TEST_CASE("maps that no smooth surface gives do not count") {
   }
 }
 
+TEST_CASE("a part of a photo, pixel by pixel, is no enlargement") {
+  Matches matches;
+  for (double y = 10; y < 300; y += 25)
+    for (double x = 10; x < 380; x += 25) matches.push_back({x + 900, y + 700, x, y});
+  const auto n = int64_t(matches.size());
+  CHECK(count(locally_supported(matches, 2000, 400, {})) == n);
+  for (PointPair& m : matches) m = {m.x0 * 4, m.y0 * 4, m.x1, m.y1};
+  CHECK(count(locally_supported(matches, 8000, 400, {})) == 0);
+}
+
 TEST_CASE("swapping the photos gives the same") {
-  Matches matches = grid({0.6, -0.2, 0.3, 0.8}, 6, 20), swapped;
+  Matches matches = grid({0.6, -0.2, 0.3, 0.8}, 6, 19.7), swapped;
   const Matches wrong = random_matches(100);
   matches.insert(matches.end(), wrong.begin(), wrong.end());
   for (const PointPair& m : matches) swapped.push_back({m.x1, m.y1, m.x0, m.y0});
