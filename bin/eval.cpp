@@ -425,7 +425,7 @@ int evaluate(Arguments& a) {
   if (a.matches.empty()) {
     weights = a.matcher.load(device);
     matcher.emplace(*weights.network, a.matcher.options);
-    const std::string origin = a.matcher.weights.empty() ? "the bundled ucn-f" : a.matcher.weights;
+    const std::string origin = a.matcher.weights.empty() ? default_model : a.matcher.weights;
     methods.push_back(cairn_method(a, *matcher, *weights.network, origin));
   } else {
     methods.push_back(files_method(a.matches));

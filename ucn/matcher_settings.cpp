@@ -135,7 +135,8 @@ const std::vector<Setting> table = {
            {"0 or at least 64", [](double v) { return v == 0 || (v >= 64 && v < 1e9); }},
            AT(options.tile)),
 
-    {"Search", "--model,--weights", "NAME|FILE", "weights that come with it, or a file [ucn-f]",
+    {"Search", "--model,--weights", "NAME|FILE",
+     "ucn-slim or ucn-f, which come with it, or a file [ucn-slim]",
      [](S& s, const std::string& text) {
        s.weights = text;
        return std::string();
@@ -258,7 +259,7 @@ std::string MatcherSettings::weights_file() const {
   namespace fs = std::filesystem;
   std::error_code error;
   if (!weights.empty() && fs::exists(weights, error)) return weights;
-  const std::string name = weights.empty() ? "ucn-f" : weights;
+  const std::string name = weights.empty() ? default_model : weights;
   std::set<std::string> names;
   for (const fs::path& folder : weight_folders()) {
     if (fs::exists(folder / (name + ".safetensors"), error))

@@ -12,8 +12,11 @@
 
 namespace cairn::ucn {
 
+/// Of the weights that come with Cairn, those that are used unless others are named.
+constexpr const char* default_model = "ucn-slim";
+
 struct MatcherSettings {
-  std::string weights;  ///< a name of those that come with Cairn, or a file; empty: ucn-f
+  std::string weights;  ///< a name of those that come with Cairn, or a file; empty: default_model
   std::string mode;     ///< empty: "all"
   std::string keypoints, precision = "fp32", verify = "fundamental";
   double ratio = 0;           ///< 0: as the mode wants it

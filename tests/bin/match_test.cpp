@@ -354,9 +354,9 @@ TEST_CASE("--model takes the name of weights that come with it, or a file") {
   };
   CHECK(with("").code == 0);
   const auto rows = bench().matches();
-  CHECK(with("--model ucn-f").code == 0);
+  CHECK(with("--model ucn-slim").code == 0);
   CHECK(bench().matches() == rows);
-  for (const char* other : {"ucn-slim", "weights.safetensors"}) {
+  for (const char* other : {"ucn-f", "weights.safetensors"}) {
     CHECK(with(cat("--model ", other)).code == 0);
     CHECK(bench().matches() != rows);
   }

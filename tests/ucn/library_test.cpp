@@ -116,7 +116,7 @@ TEST_CASE("features are unit vectors, a pixel each, and those that matching comp
   const Tensor expected = ucn::extract_features(*weights.network, pixels);
   CHECK(std::ranges::equal(f, expected.span<float>()));
   // Fewer than the network's outputs, with their inner products.
-  CHECK(matcher.channels() == 24);
+  CHECK(matcher.channels() == 32);
   const auto whole = ucn::load_weights(ucn::MatcherSettings().weights_file());
   const Tensor all = ucn::extract_features(*whole.network, pixels);
   const auto product = [](std::span<const float> v, size_t channels, size_t a, size_t b) {
@@ -125,7 +125,7 @@ TEST_CASE("features are unit vectors, a pixel each, and those that matching comp
     return sum;
   };
   for (size_t k = 0; k + 5000 < 128 * 96; k += 997)
-    CHECK(product(f, 24, k, k + 5000) ==
+    CHECK(product(f, 32, k, k + 5000) ==
           doctest::Approx(product(all.span<float>(), 64, k, k + 5000)).epsilon(1e-5));
 }
 
