@@ -33,7 +33,7 @@ struct AlignOptions {
   int64_t max_keypoints = 2000;  ///< corners of each view
   double threshold = 3;          ///< px of the views: how far a match may be from the map
   int64_t least = 10;            ///< matches that a map must explain
-  int64_t enough = 20;           ///< of which no further views are tried
+  int64_t enough = 20;           ///< after a group of views that reaches so many no more are tried
   uint64_t seed = 0;
 };
 

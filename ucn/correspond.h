@@ -50,7 +50,7 @@ struct Correspondence {
 };
 
 /// The chance that a match lies within 3 px of the truth, from its ratio and its cosine: logistic
-/// regression for the bundled weights on warps and reconstructions they never saw
+/// regression for ucn-f on warps and reconstructions it never saw, before support
 /// (docs/measurements.md). For other weights, an order.
 double match_confidence(double ratio, double cosine);
 

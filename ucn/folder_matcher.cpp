@@ -37,7 +37,6 @@ std::string match_settings(const CorrespondOptions& c, const FolderOptions& o) {
       cat(", reciprocity ", c.reciprocity, ", similarity ", c.min_similarity, ", ratio ", c.ratio,
           ", probability ", c.min_probability, ", temperature ", c.temperature, ", verify ",
           name_of(o.verify), ", threshold ", o.ransac.threshold, ", seed ", o.ransac.seed);
-  if (c.support > 0) text += cat(", support ", c.support);
   for (const double f : o.focal) text += cat(", focal ", f);
   return text;
 }
@@ -157,6 +156,8 @@ std::vector<BrokenPhoto> match_folder(PhotoMatcher& matcher, const std::vector<N
                                       const FolderOptions& o, const FolderProgress& tell) {
   require(matcher.options().correspond.mode == MatchMode::keypoints, ErrorId::usage, "match",
           "a folder is matched in mode keypoints, whose keypoints are the same in all pairs");
+  require(matcher.options().correspond.support == 0, ErrorId::usage, "match",
+          "--support is for two photos: what is stored of a folder's lacks the size that was seen");
   std::error_code error;
   fs::create_directories(fs::path(o.results) / "features", error);
   require(!error, ErrorId::io, "match", "cannot make the folder '", o.results,

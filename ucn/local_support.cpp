@@ -69,8 +69,7 @@ class LinearMap {
   Point rows_[2];
 };
 
-/// Whether two steps point in directions that differ by a sixth of a right angle: others tell no
-/// map.
+/// Whether two steps point in directions more than 17 degrees apart: others tell no map.
 bool spread(const Point& a, const Point& b) {
   return std::abs(cross(a, b)) > 0.3 * length(a) * length(b);
 }

@@ -291,6 +291,7 @@ TEST_CASE("a folder that cannot be written, is empty or is not there: one line")
             .failed_in_one_line(1));
   CHECK(p.match("a.png").failed_in_one_line(2));
   CHECK(p.match("--mode all").failed_in_one_line(2));
+  CHECK(p.match("--support 3").failed_in_one_line(2));
   CHECK(p.match("--stability").failed_in_one_line(2));
   CHECK(p.match("--merge").failed_in_one_line(1));
   CHECK(p.match("--export json").failed_in_one_line(2));

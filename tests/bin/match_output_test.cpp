@@ -28,7 +28,7 @@ TEST_CASE("match --draw: each picture a file of its own, with a legend") {
 
   // Other photos: no homography fits, and the picture of the others goes.
   write_png(b.folder / "c.png", some_photo(60, 84, 7));
-  const Finished other = b.match("a.png c.png --draw overlay");
+  const Finished other = b.match("a.png c.png --support 0 --draw overlay");
   CHECK(other.code == 0);
   CHECK(has(other.out, "overlay                  not drawn: no homography fits\n"));
   CHECK(!std::filesystem::exists(b.folder / "out/overlay.png"));
@@ -41,7 +41,7 @@ TEST_CASE("match --draw: each picture a file of its own, with a legend") {
     CHECK(b.match(cat("a.png b.png --draw ", bad)).failed_in_one_line(2));
   const std::string twice = b.match("a.png b.png --draw points,points").out;
   CHECK(twice.find("matches.png") == twice.rfind("matches.png"));
-  CHECK(json::parse(b.match("a.png c.png --draw overlay --json").out)["not_drawn"] ==
+  CHECK(json::parse(b.match("a.png c.png --support 0 --draw overlay --json").out)["not_drawn"] ==
         json{"overlay"});
 }
 

@@ -74,7 +74,7 @@ size_t cairn_matches_count(const cairn_matches* matches);
 const double* cairn_matches_points(const cairn_matches* matches);
 /* Cosines of the two features, in -1..1. */
 const double* cairn_matches_scores(const cairn_matches* matches);
-/* The chance that each is right, in 0..1, calibrated for the bundled weights; NULL where they are
+/* The chance that each is right, in 0..1, calibrated for the weights ucn-f; NULL where they are
  * not judged (mode all_all without a ratio), or there are none. */
 const double* cairn_matches_confidences(const cairn_matches* matches);
 /* 1 for each that obeys the geometry of most, else 0; NULL with verify=none. */
