@@ -32,7 +32,8 @@ std::vector<Step> neighbours_of(const Step& centre, const std::vector<Step>& mat
   }
   std::ranges::stable_sort(near, {}, &std::pair<double, Step>::first);
   std::vector<Step> chosen;
-  for (const auto& [distance, s] : near) {
+  for (const auto& entry : near) {
+    const Step& s = entry.second;
     const auto close = [&](const Step& c) {
       const Step d = s - c;
       return std::min(length(d.in0), length(d.in1)) < o.apart;
