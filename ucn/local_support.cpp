@@ -14,7 +14,7 @@ struct Step {
 };
 Point operator-(const Point& a, const Point& b) { return {a[0] - b[0], a[1] - b[1]}; }
 Step operator-(const Step& a, const Step& b) { return {a.in0 - b.in0, a.in1 - b.in1}; }
-double length(const Point& p) { return std::hypot(p[0], p[1]); }
+double length(const Point& p) { return std::sqrt(p[0] * p[0] + p[1] * p[1]); }
 double cross(const Point& a, const Point& b) { return a[0] * b[1] - a[1] * b[0]; }
 
 /// Others near the match at `centre`, the nearest first, none near another.
