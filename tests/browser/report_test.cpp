@@ -190,7 +190,8 @@ TEST_CASE("both photos zoom and pan together, by wheel, drag and keyboard") {
 TEST_CASE("what filters removed can be shown as well, and is counted apart") {
   Browser b(pages().pair, 1400, 900);
   b.until("pair.photos.every(p => p.image.complete)");
-  CHECK(b.value("pair.filters.map(f => f[0])") == Browser::Json({"search back", "ratio"}));
+  CHECK(b.value("pair.filters.map(f => f[0])") ==
+        Browser::Json({"search back", "ratio", "support"}));
   const int all = b.value("pair.found"), before = b.value("shown().length");
   CHECK(before == b.value("pair.inliers"));
   CHECK(b.value("shown().every(k => !removedBy(k))") == true);
