@@ -9,6 +9,7 @@
 #include "data/warp.h"
 #include "ucn/correspond.h"
 #include "ucn/keypoints.h"
+#include "ucn/local_support.h"
 
 namespace cairn::ucn {
 namespace {
@@ -219,10 +220,11 @@ class FirstLook {
   void consider(const View& v0, const View& v1) {
     ++looks_;
     std::vector<PointPair> pairs;
-    for (const Correspondence& m :
-         correspond(v0.features, v1.features,
-                    {.mode = MatchMode::keypoints, .confidence = false, .support = 3})
-             .matches) {
+    for (const Correspondence& m : correspond(v0.features, v1.features,
+                                              {.mode = MatchMode::keypoints,
+                                              .confidence = false,
+                                              .support = LocalSupportOptions{}.least})
+                                       .matches) {
       const Point a = apply(v0.window.to_photo, m.x0, m.y0);
       const Point b = apply(v1.window.to_photo, m.x1, m.y1);
       pairs.push_back({a[0], a[1], b[0], b[1]});

@@ -196,13 +196,6 @@ Correspondence swapped(const Correspondence& m) {
           m.probability, m.keypoint1, m.keypoint0, m.ratio, m.confidence};
 }
 
-/// The longer side of the photo or, where that is not known, of what its keypoints cover.
-double extent(const PhotoFeatures& photo) {
-  if (photo.extent > 0) return double(photo.extent);
-  const auto at = photo.keypoints.span<double>();
-  return std::max(1.0, *std::ranges::max_element(at));
-}
-
 /// Best first; of equal ones, an order that does not change when the photos are swapped.
 void sort(std::vector<Correspondence>& matches) {
   const auto key = [](const Correspondence& m) {
@@ -288,10 +281,12 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
   if (o.support > 0 && !result.matches.empty()) {
     require(o.mode != MatchMode::all_all, ErrorId::argument, "match",
             "support is not for mode all_all, where every pixel would look for its neighbours");
+    require(photo0.extent > 0 && photo1.extent > 0, ErrorId::argument, "match",
+            "support needs the photos' sizes (PhotoFeatures::extent)");
     std::vector<PointPair> pairs;
     for (const Correspondence& m : result.matches) pairs.push_back(m.pair());
-    const auto supported =
-        locally_supported(pairs, extent(photo0), extent(photo1), {.least = o.support});
+    const auto supported = locally_supported(pairs, double(photo0.extent), double(photo1.extent),
+                                             {.least = o.support});
     keep("support", [&, k = size_t(0)](const Correspondence&) mutable { return supported[k++]; });
   }
   return result;

@@ -81,9 +81,11 @@ bool supported(const std::vector<Step>& neighbours, double scale, const LocalSup
     for (size_t l = 0; l < k; ++l) {
       const Step &a = neighbours[l], &b = neighbours[k];
       if (!spread(a.in0, b.in0) || !spread(a.in1, b.in1)) continue;
-      const LinearMap forth(a.in0, b.in0, a.in1, b.in1), back(a.in1, b.in1, a.in0, b.in0);
+      const LinearMap forth(a.in0, b.in0, a.in1, b.in1);
       const double area = forth.area() * scale * scale;  // px to px
       if (!(area > 1.0 / 9 && area < 9 && forth.squeezes_at_most(4))) continue;
+      // Both ways, so that swapping the photos changes nothing.
+      const LinearMap back(a.in1, b.in1, a.in0, b.in0);
       int64_t agree = 0;
       for (size_t i = 0; i < neighbours.size() && agree < o.least; ++i)
         agree += i != k && i != l &&
@@ -99,8 +101,8 @@ bool supported(const std::vector<Step>& neighbours, double scale, const LocalSup
 std::vector<bool> locally_supported(std::span<const PointPair> matches, double extent0,
                                     double extent1, const LocalSupportOptions& o) {
   const auto n = int64_t(matches.size());
-  // Few matches have few neighbours, and fewer by chance: some ten are looked for in a photo of 4
-  // : 3.
+  // Few matches have few neighbours, and fewer that agree by chance: a neighbourhood that holds
+  // some ten of them.
   const double radius = std::max(o.radius, 1.5 / std::sqrt(double(n)));
   constexpr double least_extent = 160;
   extent0 = std::max(extent0, least_extent);

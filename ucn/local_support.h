@@ -10,7 +10,7 @@ namespace cairn::ucn {
 
 struct LocalSupportOptions {
   int64_t least = 3;        ///< other matches that must agree, beside the two that make the map
-  double radius = 0.15;     ///< of a neighbourhood, in longer sides of the photo; at least
+  double radius = 0.15;     ///< of a neighbourhood, at least, in longer sides of the photo
   double tolerance = 0.01;  ///< how far from where the map takes it an end may be, likewise
   double apart = 0.01;      ///< neighbours that are nearer to each other count once, likewise
   int64_t neighbours = 24;  ///< at most so many, the nearest

@@ -108,23 +108,19 @@ PhotoFeatures describe(const Tensor& dense, const Tensor& keypoints) {
     require(x >= -0.5 && y >= -0.5 && x <= double(w) - 0.5 && y <= double(h) - 0.5, ErrorId::index,
             op, "keypoint (", x, ", ", y, ") lies outside the image of ", w, "x", h);
   }
-  if (keypoints.dtype() != DType::i64) {
+  PhotoFeatures photo{dense, points, {}, {}, std::max(h, w)};
+  if (keypoints.dtype() == DType::i64) {
+    Tensor pixels = Tensor::empty({n}, DType::i64);
+    for (int64_t k = 0; k < n; ++k)
+      pixels.data<int64_t>()[k] =
+          keypoints.data<int64_t>()[2 * k + 1] * w + keypoints.data<int64_t>()[2 * k];
+    photo.descriptors =
+        kernels::gather_rows(dense.reshape({h * w, dense.dim(2)}), pixels.to(dense.device()));
+  } else {
     const Tensor at = points.to(dense.dtype()).to(dense.device());
-    return {dense,
-            points,
-            kernels::l2_normalize(kernels::bilinear_sample(dense, at), 1e-8),
-            {},
-            std::max(h, w)};
+    photo.descriptors = kernels::l2_normalize(kernels::bilinear_sample(dense, at), 1e-8);
   }
-  Tensor pixels = Tensor::empty({n}, DType::i64);
-  for (int64_t k = 0; k < n; ++k)
-    pixels.data<int64_t>()[k] =
-        keypoints.data<int64_t>()[2 * k + 1] * w + keypoints.data<int64_t>()[2 * k];
-  return {dense,
-          points,
-          kernels::gather_rows(dense.reshape({h * w, dense.dim(2)}), pixels.to(dense.device())),
-          {},
-          std::max(h, w)};
+  return photo;
 }
 
 MatchResult match(const PhotoFeatures& photo0, const PhotoFeatures& photo1, const MatcherOptions& o,

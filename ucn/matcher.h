@@ -42,7 +42,7 @@ struct PhotoFeatures {
   Tensor keypoints;    ///< K x 2 (x, y) f64, px of `dense`
   Tensor descriptors;  ///< K x C, of unit length
   Tensor scores{};     ///< score_map(), on the CPU, where keypoints are its choice
-  int64_t extent = 0;  ///< the longer side, px of `dense`; 0: not known
+  int64_t extent = 0;  ///< the longer side, px of `dense`; 0: not known (no support)
 };
 /// Features at keypoints, K x 2: at whole pixels (i64), or interpolated and of unit length again
 /// (f64). Throws ErrorId::shape, and ErrorId::index for a keypoint outside.

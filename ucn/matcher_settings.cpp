@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 
+#include "ucn/local_support.h"
 #include "ucn/precision.h"
 
 namespace cairn::ucn {
@@ -240,7 +241,8 @@ void MatcherSettings::resolve(Device device, const std::string& default_mode) {
   o.photo.respect_exif = !no_exif;
   o.correspond.measure_exact = o.correspond.coarse > 0;  // takes a while: for those who ask
   if (o.correspond.coarse < 0) o.correspond.coarse = mode == "all" && device == Device::cpu ? 4 : 0;
-  if (o.correspond.support < 0) o.correspond.support = mode == "all" ? 3 : 0;
+  if (o.correspond.support < 0)
+    o.correspond.support = mode == "all" ? LocalSupportOptions{}.least : 0;
   require(o.correspond.support == 0 || mode != "all_all", ErrorId::usage, "match",
           "--support is not for mode all_all");
   require(o.correspond.coarse == 0 || o.correspond.mode != MatchMode::keypoints, ErrorId::usage,

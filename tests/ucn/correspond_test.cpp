@@ -114,9 +114,13 @@ TEST_CASE("matches that no neighbours confirm are taken away, the same of swappe
   for (const Correspondence& m : there.matches) CHECK(m.keypoint0 == m.keypoint1);
   REQUIRE(there.removed.size() == 60 - there.matches.size());
   for (const auto& r : there.removed) CHECK(r.by == "support");
+  CHECK(sorted_ends(there, false) == sorted_ends(back, true));
+
+  PhotoFeatures unknown = a;
+  unknown.extent = 0;
+  CHECK_THROWS_WITH_AS(correspond(unknown, b, o), doctest::Contains("extent"), Error);
   o.mode = MatchMode::all_all;
   CHECK_THROWS_WITH_AS(correspond(a, b, o), doctest::Contains("all_all"), Error);
-  CHECK(sorted_ends(there, false) == sorted_ends(back, true));
 }
 
 TEST_CASE("positions are finer than a pixel") {
