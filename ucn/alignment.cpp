@@ -179,14 +179,11 @@ class FirstLook {
     // The map's own windows show more of what agrees, and more exactly.
     for (int round = 0; round < 3 && best_.inliers >= o_.least; ++round) {
       const int64_t before = best_.inliers;
-      const auto windows = aligned_windows(best_.matrix, pixels_[0], pixels_[1]);
-      if (!windows || (round == 0 && best_.inliers >= 2 * o_.enough)) break;
-      consider(see(0, reduced((*windows)[0])), see(1, reduced((*windows)[1])));
+      if (round == 0 && before >= 2 * o_.enough) break;
+      consider(see(0, reduced(windows_[0])), see(1, reduced(windows_[1])));
       if (double(best_.inliers) < 1.1 * double(before)) break;
     }
-    if (best_.inliers >= o_.least)
-      if (const auto windows = aligned_windows(best_.matrix, pixels_[0], pixels_[1]))
-        return {*windows, best_.matrix, best_.inliers, looks_};
+    if (best_.inliers >= o_.least) return {windows_, best_.matrix, best_.inliers, looks_};
     return {{whole(pixels_[0]), whole(pixels_[1])}, identity_homography(), 0, looks_};
   }
 
@@ -237,7 +234,11 @@ class FirstLook {
                                              .seed = o_.seed,
                                              .best_first = true});
     if (model.inliers <= best_.inliers) return;
+    // A map that no window can show, because it mirrors or collapses, explains nothing.
+    const auto windows = aligned_windows(model.matrix, pixels_[0], pixels_[1]);
+    if (!windows) return;
     best_ = model;
+    windows_ = *windows;
   }
 
   FeatureExtractor& extract_;
@@ -245,6 +246,7 @@ class FirstLook {
   AlignOptions o_;
   std::map<Pose, View> views_[2];
   TwoView best_;
+  std::array<Window, 2> windows_;
   int64_t looks_ = 0;
 };
 
