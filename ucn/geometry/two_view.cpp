@@ -217,10 +217,11 @@ TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches, con
   const auto n = int64_t(matches.size());
   if (kind == Geometry::none || n < size) return result;
 
-  const int64_t most = o.max_iterations > 0            ? o.max_iterations
-                       : kind == Geometry::homography  ? 10000
-                       : kind == Geometry::fundamental ? 4000
-                                                       : 2000;
+  const auto [usual_least, usual_most] = kind == Geometry::homography    ? std::pair(0, 10000)
+                                         : kind == Geometry::fundamental ? std::pair(200, 4000)
+                                                                         : std::pair(1000, 2000);
+  const int64_t most = o.max_iterations > 0 ? o.max_iterations : usual_most;
+  const int64_t at_least = std::min(most, o.min_iterations < 0 ? usual_least : o.min_iterations);
   // In random order, so that a bad model is given up after few of them.
   Random random(o.seed);
   const Normalization normalize(kind, matches, cameras);
@@ -264,8 +265,9 @@ TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches, con
       }
       const int64_t inliers = count(best);
       test.expect(double(inliers) / double(n));
-      needed = std::min(
-          needed, samples_needed(inliers, n, size, o.confidence) / (1 - SequentialTest::missed));
+      needed =
+          std::clamp(samples_needed(inliers, n, size, o.confidence) / (1 - SequentialTest::missed),
+                     double(at_least), needed);
     }
   }
   if (!std::isfinite(least)) return result;

@@ -39,6 +39,9 @@ struct RansacOptions {
   double threshold = 3;        ///< px: the largest Sampson distance of an inlier
   double confidence = 0.9999;  ///< that a sample without outliers was drawn
   int64_t max_iterations = 0;  ///< 0: 10000, 4000 or 2000 samples of 4, 7 or 5 matches
+  /// Where one plane holds most matches, a sample without outliers may give another matrix that
+  /// explains nearly all of them, so the first good one does not end the search. -1: 0, 200, 1000.
+  int64_t min_iterations = -1;
   uint64_t seed = 0;
   /// The matches come best first: samples are drawn from the first few, then from more and more
   /// (PROSAC, O. Chum and J. Matas, CVPR 2005).
