@@ -25,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 /// Everything that features depend on, and then all else that matches do.
 std::string feature_settings(const PhotoMatcherOptions& o, const std::string& weights) {
   std::string text =
-      cat("format 5, weights ", weights, ", exif ", o.photo.respect_exif, ", scale ", o.photo.scale,
+      cat("format 6, weights ", weights, ", exif ", o.photo.respect_exif, ", scale ", o.photo.scale,
           ", max-size ", o.photo.max_size, ", keypoints ", int(o.keypoints.kind), " ",
           o.keypoints.max_keypoints, " ", o.keypoints.contrast, ", rotations ", o.rotations,
           ", tile ", o.tile, ", scales");
@@ -33,10 +33,10 @@ std::string feature_settings(const PhotoMatcherOptions& o, const std::string& we
   return text;
 }
 std::string match_settings(const CorrespondOptions& c, const FolderOptions& o) {
-  std::string text =
-      cat(", reciprocity ", c.reciprocity, ", similarity ", c.min_similarity, ", ratio ", c.ratio,
-          ", probability ", c.min_probability, ", temperature ", c.temperature, ", verify ",
-          name_of(o.verify), ", threshold ", o.ransac.threshold, ", seed ", o.ransac.seed);
+  std::string text = cat(", reciprocity ", c.reciprocity, ", similarity ", c.min_similarity,
+                         ", ratio ", c.ratio, ", probability ", c.min_probability, ", temperature ",
+                         c.temperature, ", support ", c.support, ", verify ", name_of(o.verify),
+                         ", threshold ", o.ransac.threshold, ", seed ", o.ransac.seed);
   for (const double f : o.focal) text += cat(", focal ", f);
   return text;
 }
@@ -156,8 +156,6 @@ std::vector<BrokenPhoto> match_folder(PhotoMatcher& matcher, const std::vector<N
                                       const FolderOptions& o, const FolderProgress& tell) {
   require(matcher.options().correspond.mode == MatchMode::keypoints, ErrorId::usage, "match",
           "a folder is matched in mode keypoints, whose keypoints are the same in all pairs");
-  require(matcher.options().correspond.support == 0, ErrorId::usage, "match",
-          "--support is for two photos: what is stored of a folder's lacks the size that was seen");
   std::error_code error;
   fs::create_directories(fs::path(o.results) / "features", error);
   require(!error, ErrorId::io, "match", "cannot make the folder '", o.results,

@@ -55,7 +55,8 @@ StoredFeatures to_stored(const PreparedPhoto& p, const std::string& stamp) {
     PhotoView& view = stored.views.emplace_back();
     view.rotation = v.rotation;
     view.scale = v.scale;
-    view.features = {{}, stored.keypoints, v.features.descriptors.to(Device::cpu)};
+    const PhotoFeatures& whole = p.views[0].features;
+    view.features = {{}, whole.keypoints, v.features.descriptors.to(Device::cpu), {}, whole.extent};
   }
   constexpr int64_t cells = 48;
   stored.coarse = coarse_features(p, p.views[0], cells);
@@ -85,11 +86,14 @@ bool FeatureCache::has(const std::string& name) const {
 void FeatureCache::write(const std::string& name, const StoredFeatures& features) const {
   const auto views = int64_t(features.views.size());
   Tensor kinds = Tensor::empty({views, 2}, DType::f64);
-  nn::TensorFile file{{{"keypoints", features.keypoints}, {"views", kinds}},
-                      {{"settings", settings_},
-                       {"photo", features.stamp},
-                       {"width", std::to_string(features.width)},
-                       {"height", std::to_string(features.height)}}};
+  const PhotoFeatures& seen = features.views[0].features;
+  nn::TensorFile file{
+      {{"keypoints", features.keypoints}, {"seen", seen.keypoints}, {"views", kinds}},
+      {{"settings", settings_},
+       {"photo", features.stamp},
+       {"width", std::to_string(features.width)},
+       {"height", std::to_string(features.height)},
+       {"extent", std::to_string(seen.extent)}}};
   for (int64_t v = 0; v < views; ++v) {
     const PhotoView& view = features.views[size_t(v)];
     kinds.data<double>()[2 * v] = view.rotation;
@@ -114,12 +118,15 @@ StoredFeatures FeatureCache::read(const std::string& path) {
   f.width = std::atoll(file.metadata.at("width").c_str());
   f.height = std::atoll(file.metadata.at("height").c_str());
   f.stamp = file.metadata.at("photo");
-  const Tensor kinds = tensor("views", DType::f64);
+  const Tensor kinds = tensor("views", DType::f64), seen = tensor("seen", DType::f64);
+  require(f.keypoints.dim(1) == 2 && seen.shape() == f.keypoints.shape(), ErrorId::format, "match",
+          "'", path, "' has no two places of each keypoint");
+  const int64_t extent = std::atoll(file.metadata.at("extent").c_str());
   for (int64_t v = 0; v < kinds.dim(0); ++v) {
     PhotoView view;
     view.rotation = int(kinds.data<double>()[2 * v]);
     view.scale = kinds.data<double>()[2 * v + 1];
-    view.features = {{}, f.keypoints, tensor(cat("descriptors.", v), DType::f32)};
+    view.features = {{}, seen, tensor(cat("descriptors.", v), DType::f32), {}, extent};
     f.views.push_back(view);
   }
   return f;

@@ -14,14 +14,16 @@ namespace cairn::ucn {
 /// What tells a photo from another that has its name: size and time.
 std::string photo_stamp(const std::filesystem::path& photo);
 
-/// One photo's features, in the pixels of its file.
+/// One photo's features.
 struct StoredFeatures {
-  Tensor keypoints;     ///< K x 2 f64, stored px
+  Tensor keypoints;     ///< K x 2 f64, px of its file
   Tensor coarse;        ///< coarse_features() of the photo as it was turned, f16; or undefined
   int orientation = 1;  ///< how it was turned (Image::orientation)
   int64_t width = 0, height = 0;
-  std::string stamp;             ///< of the photo's file
-  std::vector<PhotoView> views;  ///< with descriptors alone, on the CPU
+  std::string stamp;  ///< of the photo's file
+  /// With descriptors alone, on the CPU; keypoints and extent are those of the first, which shows
+  /// the photo upright, as large as it was seen.
+  std::vector<PhotoView> views;
   int64_t nbytes() const;
 };
 StoredFeatures to_stored(const PreparedPhoto& photo, const std::string& stamp);

@@ -176,7 +176,7 @@ const std::vector<Setting> table = {
     number("Filters", "--temperature", "of the dual softmax", positive,
            AT(options.correspond.temperature)),
     number("Filters", "--support",
-           "other matches nearby that must move as it does; 0: off [mode all: 3]",
+           "other matches nearby that must move as it does; 0: off [3; all_all: 0]",
            {"in 0..20", [](double v) { return v >= 0 && v <= 20; }}, AT(options.correspond.support),
            false),
 
@@ -242,7 +242,7 @@ void MatcherSettings::resolve(Device device, const std::string& default_mode) {
   o.correspond.measure_exact = o.correspond.coarse > 0;  // takes a while: for those who ask
   if (o.correspond.coarse < 0) o.correspond.coarse = mode == "all" && device == Device::cpu ? 4 : 0;
   if (o.correspond.support < 0)
-    o.correspond.support = mode == "all" ? LocalSupportOptions{}.least : 0;
+    o.correspond.support = mode == "all_all" ? 0 : LocalSupportOptions{}.least;
   require(o.correspond.support == 0 || mode != "all_all", ErrorId::usage, "match",
           "--support is not for mode all_all");
   require(o.correspond.coarse == 0 || o.correspond.mode != MatchMode::keypoints, ErrorId::usage,

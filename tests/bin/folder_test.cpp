@@ -1,6 +1,7 @@
 // match --folder, as a person with many photos, a cluster, and accidents would use it.
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
@@ -58,7 +59,7 @@ std::string only_pairs(const ucn::FolderResults& r) {
 
 TEST_CASE("a folder gives a table, a COLMAP database and hloc's files that agree") {
   const Photos p;
-  const Finished r = p.match("--export csv,colmap,hloc,text --single-camera");
+  const Finished r = p.match("--support 0 --export csv,colmap,hloc,text --single-camera");
   CAPTURE(r.err);
   REQUIRE(r.code == 0);
   CHECK(r.err == "");
@@ -281,6 +282,24 @@ TEST_CASE("a folder run that is killed at any moment leaves readable files and g
   CHECK(database.integer("SELECT count(*) FROM matches") == 10);
 }
 
+TEST_CASE("a pair of a folder has the matches that its photos alone have") {
+  const Photos p;
+  const auto count = [&](const std::string& support) {
+    std::filesystem::remove_all(p.folder / "out");
+    REQUIRE(p.match(support).code == 0);
+    const auto pairs = ucn::read_results(p.folder / "out").pairs;
+    const Finished two = run("cd '" + p.folder.path.string() +
+                             "'; exec match --weights weights.safetensors --mode keypoints --json "
+                             "--keypoints corners --max-keypoints 300 --whole-pixels photos/1.png "
+                             "photos/2.png " +
+                             support);
+    const auto matches = int64_t(pairs.at({"1.png", "2.png"}).matches.size());
+    CHECK(nlohmann::json::parse(two.out).at("matches") == matches);
+    return matches;
+  };
+  CHECK(count("") < count("--support 0"));
+}
+
 TEST_CASE("a folder that cannot be written, is empty or is not there: one line") {
   const Photos p;
   CHECK(
@@ -291,7 +310,6 @@ TEST_CASE("a folder that cannot be written, is empty or is not there: one line")
             .failed_in_one_line(1));
   CHECK(p.match("a.png").failed_in_one_line(2));
   CHECK(p.match("--mode all").failed_in_one_line(2));
-  CHECK(p.match("--support 3").failed_in_one_line(2));
   CHECK(p.match("--stability").failed_in_one_line(2));
   CHECK(p.match("--merge").failed_in_one_line(1));
   CHECK(p.match("--export json").failed_in_one_line(2));

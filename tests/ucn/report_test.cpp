@@ -78,6 +78,7 @@ TEST_CASE("coarse features that were kept are those of the same photo, turned th
   Random random(2);
   StoredFeatures f;
   f.keypoints = Tensor::zeros({0, 2}, DType::f64);
+  f.views = {{{{}, f.keypoints, Tensor::zeros({0, 8}), {}, 60}, identity_homography()}};
   f.stamp = "stamp";
   f.orientation = 6;
   f.coarse = random_normal({3, 4, 8}, random).to(DType::f16);
