@@ -208,7 +208,7 @@ void sort(std::vector<Correspondence>& matches) {
 }  // namespace
 
 double match_confidence(double ratio, double cosine) {
-  constexpr double constant = -22.722, per_ratio = -6.333, per_cosine = 29.629;
+  constexpr double constant = 5.549, per_ratio = -7.769, per_cosine = 1.902;
   return 1 / (1 + std::exp(-(constant + per_ratio * ratio + per_cosine * cosine)));
 }
 

@@ -50,8 +50,8 @@ struct Correspondence {
 };
 
 /// The chance that a match lies within 3 px of the truth, from its ratio and its cosine: logistic
-/// regression for ucn-f on warps and reconstructions it never saw, before support
-/// (docs/measurements.md). For other weights, an order.
+/// regression for ucn-slim on warps and reconstructions it never saw, of matches with support
+/// (docs/measurements.md). For other weights, and without support, an order.
 double match_confidence(double ratio, double cosine);
 
 struct Correspondences {

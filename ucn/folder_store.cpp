@@ -36,7 +36,8 @@ std::string photo_stamp(const fs::path& photo) {
 
 int64_t StoredFeatures::nbytes() const {
   int64_t sum = keypoints.nbytes() + (coarse.defined() ? coarse.nbytes() : 0);
-  for (const PhotoView& v : views) sum += v.features.descriptors.nbytes();
+  for (const PhotoView& v : views)
+    sum += v.features.keypoints.nbytes() + v.features.descriptors.nbytes();
   return sum;
 }
 
@@ -55,8 +56,8 @@ StoredFeatures to_stored(const PreparedPhoto& p, const std::string& stamp) {
     PhotoView& view = stored.views.emplace_back();
     view.rotation = v.rotation;
     view.scale = v.scale;
-    const PhotoFeatures& whole = p.views[0].features;
-    view.features = {{}, whole.keypoints, v.features.descriptors.to(Device::cpu), {}, whole.extent};
+    const PhotoFeatures& f = v.features;
+    view.features = {{}, f.keypoints, f.descriptors.to(Device::cpu), {}, f.extent};
   }
   constexpr int64_t cells = 48;
   stored.coarse = coarse_features(p, p.views[0], cells);
@@ -85,19 +86,17 @@ bool FeatureCache::has(const std::string& name) const {
 
 void FeatureCache::write(const std::string& name, const StoredFeatures& features) const {
   const auto views = int64_t(features.views.size());
-  Tensor kinds = Tensor::empty({views, 2}, DType::f64);
-  const PhotoFeatures& seen = features.views[0].features;
-  nn::TensorFile file{
-      {{"keypoints", features.keypoints}, {"seen", seen.keypoints}, {"views", kinds}},
-      {{"settings", settings_},
-       {"photo", features.stamp},
-       {"width", std::to_string(features.width)},
-       {"height", std::to_string(features.height)},
-       {"extent", std::to_string(seen.extent)}}};
+  Tensor kinds = Tensor::empty({views, 3}, DType::f64);
+  nn::TensorFile file{{{"keypoints", features.keypoints}, {"views", kinds}},
+                      {{"settings", settings_},
+                       {"photo", features.stamp},
+                       {"width", std::to_string(features.width)},
+                       {"height", std::to_string(features.height)}}};
   for (int64_t v = 0; v < views; ++v) {
     const PhotoView& view = features.views[size_t(v)];
-    kinds.data<double>()[2 * v] = view.rotation;
-    kinds.data<double>()[2 * v + 1] = view.scale;
+    const std::array kind{double(view.rotation), view.scale, double(view.features.extent)};
+    std::ranges::copy(kind, kinds.data<double>() + 3 * v);
+    file.tensors.push_back({cat("keypoints.", v), view.features.keypoints});
     file.tensors.push_back({cat("descriptors.", v), view.features.descriptors});
   }
   file.metadata["orientation"] = std::to_string(features.orientation);
@@ -118,15 +117,17 @@ StoredFeatures FeatureCache::read(const std::string& path) {
   f.width = std::atoll(file.metadata.at("width").c_str());
   f.height = std::atoll(file.metadata.at("height").c_str());
   f.stamp = file.metadata.at("photo");
-  const Tensor kinds = tensor("views", DType::f64), seen = tensor("seen", DType::f64);
-  require(f.keypoints.dim(1) == 2 && seen.shape() == f.keypoints.shape(), ErrorId::format, "match",
-          "'", path, "' has no two places of each keypoint");
-  const int64_t extent = std::atoll(file.metadata.at("extent").c_str());
+  const Tensor kinds = tensor("views", DType::f64);
   for (int64_t v = 0; v < kinds.dim(0); ++v) {
+    const double* kind = kinds.data<double>() + kinds.dim(1) * v;
+    const Tensor seen = tensor(cat("keypoints.", v), DType::f64);
+    require(
+        kinds.dim(1) == 3 && kind[2] > 0 && seen.dim(1) == 2 && seen.shape() == f.keypoints.shape(),
+        ErrorId::format, "match", "'", path, "' is damaged");
     PhotoView view;
-    view.rotation = int(kinds.data<double>()[2 * v]);
-    view.scale = kinds.data<double>()[2 * v + 1];
-    view.features = {{}, seen, tensor(cat("descriptors.", v), DType::f32), {}, extent};
+    view.rotation = int(kind[0]);
+    view.scale = kind[1];
+    view.features = {{}, seen, tensor(cat("descriptors.", v), DType::f32), {}, int64_t(kind[2])};
     f.views.push_back(view);
   }
   return f;

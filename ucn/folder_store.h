@@ -20,10 +20,8 @@ struct StoredFeatures {
   Tensor coarse;        ///< coarse_features() of the photo as it was turned, f16; or undefined
   int orientation = 1;  ///< how it was turned (Image::orientation)
   int64_t width = 0, height = 0;
-  std::string stamp;  ///< of the photo's file
-  /// With descriptors alone, on the CPU; keypoints and extent are those of the first, which shows
-  /// the photo upright, as large as it was seen.
-  std::vector<PhotoView> views;
+  std::string stamp;             ///< of the photo's file
+  std::vector<PhotoView> views;  ///< with descriptors alone, on the CPU
   int64_t nbytes() const;
 };
 StoredFeatures to_stored(const PreparedPhoto& photo, const std::string& stamp);

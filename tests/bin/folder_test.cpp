@@ -203,9 +203,11 @@ TEST_CASE("pair lists, sequences, and pairs that are there already") {
   std::filesystem::remove(p.folder / "out/results-1-of-1.db");
   CHECK(p.match("").code == 0);
   CHECK(std::filesystem::last_write_time(p.folder / "out/features/1.png.safetensors") != time);
-  const Finished other = p.match("--ratio 0.9");
-  CHECK(other.failed_in_one_line(2));
-  CHECK(has(other.err, "other settings"));
+  for (const char* settings : {"--ratio 0.9", "--support 0"}) {
+    const Finished other = p.match(settings);
+    CHECK(other.failed_in_one_line(2));
+    CHECK(has(other.err, "other settings"));
+  }
   write_file_atomically(p.folder / "list.txt", std::string_view("1.png\n"));
   CHECK(p.match("--pairs list.txt").failed_in_one_line(1));
 }
@@ -284,20 +286,24 @@ TEST_CASE("a folder run that is killed at any moment leaves readable files and g
 
 TEST_CASE("a pair of a folder has the matches that its photos alone have") {
   const Photos p;
-  const auto count = [&](const std::string& support) {
+  const auto count = [&](const std::string& options) {
     std::filesystem::remove_all(p.folder / "out");
-    REQUIRE(p.match(support).code == 0);
+    REQUIRE(p.match(options).code == 0);
     const auto pairs = ucn::read_results(p.folder / "out").pairs;
     const Finished two = run("cd '" + p.folder.path.string() +
                              "'; exec match --weights weights.safetensors --mode keypoints --json "
                              "--keypoints corners --max-keypoints 300 --whole-pixels photos/1.png "
                              "photos/2.png " +
-                             support);
+                             options);
     const auto matches = int64_t(pairs.at({"1.png", "2.png"}).matches.size());
     CHECK(nlohmann::json::parse(two.out).at("matches") == matches);
     return matches;
   };
-  CHECK(count("") < count("--support 0"));
+  for (const std::string views : {"--scale 3 ", "--scales 1,0.5 --rotations 2 "}) {
+    CAPTURE(views);
+    CHECK(count(views) > 5);
+    CHECK(count(views) < count(views + "--support 0"));
+  }
 }
 
 TEST_CASE("a folder that cannot be written, is empty or is not there: one line") {

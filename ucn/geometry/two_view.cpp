@@ -215,7 +215,7 @@ TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches, con
   result.inlier.assign(matches.size(), 0);
   const int size = kind == Geometry::none ? 0 : minimal::sample_size(kind);
   const auto n = int64_t(matches.size());
-  if (kind == Geometry::none || n < size) return result;
+  if (kind == Geometry::none || n <= size) return result;
 
   const auto [usual_least, usual_most] = kind == Geometry::homography    ? std::pair(0, 10000)
                                          : kind == Geometry::fundamental ? std::pair(200, 4000)

@@ -40,7 +40,8 @@ struct RansacOptions {
   double confidence = 0.9999;  ///< that a sample without outliers was drawn
   int64_t max_iterations = 0;  ///< 0: 10000, 4000 or 2000 samples of 4, 7 or 5 matches
   /// Where one plane holds most matches, a sample without outliers may give another matrix that
-  /// explains nearly all of them, so the first good one does not end the search. -1: 0, 200, 1000.
+  /// explains nearly all of them, so the first good one does not end the search. -1: 0, 200 or
+  /// 1000; never more than max_iterations.
   int64_t min_iterations = -1;
   uint64_t seed = 0;
   /// The matches come best first: samples are drawn from the first few, then from more and more
@@ -62,8 +63,8 @@ struct TwoView {
 
 /// The model of most matches. Distances are Sampson's, the first-order distance to the nearest
 /// exact match (R. Hartley and A. Zisserman, Multiple View Geometry, 4.2.6 and 11.4.3), in px for
-/// every kind. `cameras`: of both photos, for essential alone. Deterministic for a seed. Fewer
-/// matches than a sample needs (4, 7, 5), or none that agree, give no model. Throws
+/// every kind. `cameras`: of both photos, for essential alone. Deterministic for a seed. No more
+/// matches than a sample has (4, 7, 5), or none that agree, give no model. Throws
 /// ErrorId::argument for options out of range.
 TwoView estimate_geometry(Geometry kind, std::span<const PointPair> matches,
                           const RansacOptions& options,
