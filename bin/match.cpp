@@ -130,13 +130,16 @@ void print_text(const Summary& s) {
                 (long long)m.found.keypoints1);
   else
     std::printf("keypoints                none: every pixel is matched\n");
-  if (m.look && m.look->agreeing > 0)
-    std::printf("aligned                  by %lld matches of a first look (%lld views tried)\n",
-                (long long)m.look->agreeing, (long long)m.look->looks);
-  else if (m.look)
+  if (m.look && m.look->surfaces[0].agreeing > 0) {
+    std::string agreeing;
+    for (const Surface& s : m.look->surfaces)
+      agreeing += cat(agreeing.empty() ? "" : " + ", s.agreeing);
+    std::printf("aligned                  by %s matches of a first look (%lld views tried)\n",
+                agreeing.c_str(), (long long)m.look->looks);
+  } else if (m.look)
     std::printf("aligned                  not: no first look found how (%lld views tried)\n",
                 (long long)m.look->looks);
-  if (m.photo0.views.size() * m.photo1.views.size() > 1)
+  if (!m.look && m.photo0.views.size() * m.photo1.views.size() > 1)
     std::printf("best seen                A at %.3g, B at %.3g turned by %d degrees\n",
                 m.found.view0->scale, m.found.view1->scale, m.found.view1->rotation);
   for (const auto& [name, left] : m.found.found.stages)
@@ -182,7 +185,8 @@ void print_json(const Summary& s) {
             {"b", photo(s.a.photo1, s.m.photo1.photo, s.m.found.keypoints1)},
             {"device", cairn::describe(s.device, s.a.matcher.precision)},
             {"matches", file.matches.size()},
-            {"aligned_by", s.m.look ? s.m.look->agreeing : 0}};
+            {"aligned_by", s.m.look ? s.m.look->surfaces[0].agreeing : 0},
+            {"surfaces", s.m.look ? s.m.look->surfaces.size() : 1}};
   for (const auto& [name, left] : s.m.found.found.stages) j["left_after"][name] = left;
   j["geometry"] = s.a.matcher.verify;
   if (s.a.matcher.verify != "none") {
@@ -191,7 +195,7 @@ void print_json(const Summary& s) {
     j["same_scene"] = file.same_scene;
   }
   for (const auto& [name, seconds] : s.stage.seconds()) j["seconds"][name] = seconds;
-  if (s.m.photo0.views.size() * s.m.photo1.views.size() > 1)
+  if (!s.m.look && s.m.photo0.views.size() * s.m.photo1.views.size() > 1)
     j["best_seen"] = {{"a_scale", s.m.found.view0->scale},
                       {"b_scale", s.m.found.view1->scale},
                       {"b_turned", s.m.found.view1->rotation}};

@@ -64,6 +64,19 @@ bool comes_first(const Tensor& a, const Tensor& b) {
   return std::memcmp(a.data<uint8_t>(), b.data<uint8_t>(), size_t(a.nbytes())) <= 0;
 }
 
+/// Whether two maps scale and turn what is at a place of photo 0 alike: to 0.4 of a step, which is
+/// a factor of 1.3 or a turn of 16 degrees.
+bool alike(const Homography& a, const Homography& b, const Point& p) {
+  const Homography between = compose(a, inverse(b));
+  const Point at = apply(b, p[0], p[1]), to = apply(between, at[0], at[1]);
+  double squares = 0;
+  for (const Point& step : {Point{1, 0}, Point{0, 1}}) {
+    const Point end = apply(between, at[0] + step[0], at[1] + step[1]);
+    for (size_t i = 0; i < 2; ++i) squares += std::pow(end[i] - to[i] - step[i], 2);
+  }
+  return squares < 0.4 * 0.4;  // not where there is no number
+}
+
 /// How a photo is looked at: reduced, foreshortened, turned.
 struct Pose {
   double scale_x = 1, scale_y = 1;
@@ -172,22 +185,36 @@ class FirstLook {
       : extract_(extract), pixels_{pixels0, pixels1}, o_(options) {}
 
   Alignment run() {
+    Surface first;
+    const auto consider = [&](const View& v0, const View& v1) {
+      const Sight& s = sights_.emplace_back(look(v0, v1));
+      improve(first, s.pairs, s.tolerance);
+    };
     for (const auto& group : pose_groups()) {
       for (const auto& poses : group) consider(view(0, poses[0]), view(1, poses[1]));
-      if (best_.inliers >= o_.enough) break;
+      if (first.agreeing >= o_.enough) break;
     }
     // The map's own windows show more of what agrees, and more exactly.
-    for (int round = 0; round < 3 && best_.inliers >= o_.least; ++round) {
-      const int64_t before = best_.inliers;
+    for (int round = 0; round < 3 && first.agreeing >= o_.least; ++round) {
+      const int64_t before = first.agreeing;
       if (round == 0 && before >= 2 * o_.enough) break;
-      consider(see(0, reduced(windows_[0])), see(1, reduced(windows_[1])));
-      if (double(best_.inliers) < 1.1 * double(before)) break;
+      consider(see(0, reduced(first.windows[0])), see(1, reduced(first.windows[1])));
+      if (double(first.agreeing) < 1.1 * double(before)) break;
     }
-    if (best_.inliers >= o_.least) return {windows_, best_.matrix, best_.inliers, looks_};
-    return {{whole(pixels_[0]), whole(pixels_[1])}, identity_homography(), 0, looks_};
+    if (first.agreeing < o_.least)
+      first = {{whole(pixels_[0]), whole(pixels_[1])}, identity_homography(), 0};
+    std::vector<Surface> surfaces{first};
+    if (first.agreeing > 0 && std::min(covered(first, 0), covered(first, 1)) < o_.covered)
+      find_others(surfaces);
+    return {surfaces, int64_t(sights_.size())};
   }
 
  private:
+  /// Matches of two views, px of the photos, and how far from a map they may be.
+  struct Sight {
+    std::vector<PointPair> pairs;
+    double tolerance;
+  };
   struct View {
     Window window;
     PhotoFeatures features;
@@ -214,8 +241,7 @@ class FirstLook {
     return {h, v,
             compose(w.to_photo, compose(translation(x / 2 - 0.5, y / 2 - 0.5), scaling(x, y)))};
   }
-  void consider(const View& v0, const View& v1) {
-    ++looks_;
+  Sight look(const View& v0, const View& v1) {
     std::vector<PointPair> pairs;
     for (const Correspondence& m : correspond(v0.features, v1.features,
                                               {.mode = MatchMode::keypoints,
@@ -228,26 +254,82 @@ class FirstLook {
     }
     const double pixel =
         std::max(local_scale(v0.window.to_photo, 0, 0), local_scale(v1.window.to_photo, 0, 0));
-    const TwoView model = estimate_geometry(Geometry::homography, pairs,
-                                            {.threshold = o_.threshold * pixel,
-                                             .max_iterations = 2000,
-                                             .seed = o_.seed,
-                                             .best_first = true});
-    if (model.inliers <= best_.inliers) return;
+    return {pairs, o_.threshold * pixel};
+  }
+  /// Takes the map that explains most of these matches, if it explains more than `best`.
+  void improve(Surface& best, const std::vector<PointPair>& pairs, double tolerance) const {
+    const TwoView model = estimate_geometry(
+        Geometry::homography, pairs,
+        {.threshold = tolerance, .max_iterations = 2000, .seed = o_.seed, .best_first = true});
+    if (model.inliers <= best.agreeing) return;
     // A map that no window can show, because it mirrors or collapses, explains nothing.
-    const auto windows = aligned_windows(model.matrix, pixels_[0], pixels_[1]);
-    if (!windows) return;
-    best_ = model;
-    windows_ = *windows;
+    if (const auto windows = aligned_windows(model.matrix, pixels_[0], pixels_[1]))
+      best = {*windows, model.matrix, model.inliers};
+  }
+  static bool explains(const Homography& map, const PointPair& m, double tolerance) {
+    return sampson_distance({.kind = Geometry::homography, .matrix = map, .inlier = {}}, m) <
+           tolerance;
+  }
+  /// Of the corners of one photo that the map takes into the other, the share that has a match
+  /// which it explains nearby.
+  double covered(const Surface& surface, size_t photo) {
+    std::vector<Point> explained;
+    for (const Sight& s : sights_)
+      for (const PointPair& m : s.pairs)
+        if (explains(surface.map, m, s.tolerance))
+          explained.push_back(photo == 0 ? Point{m.x0, m.y0} : Point{m.x1, m.y1});
+    const Homography there = photo == 0 ? surface.map : inverse(surface.map);
+    const Tensor& pixels = pixels_[photo];
+    const double near = 0.1 * double(std::max(pixels.dim(0), pixels.dim(1)));
+    const View& v = view(photo, {});
+    const double* corner = v.features.keypoints.data<double>();
+    int64_t shared = 0, close = 0;
+    for (int64_t k = 0; k < v.features.keypoints.dim(0); ++k, corner += 2) {
+      const Point p = apply(v.window.to_photo, corner[0], corner[1]);
+      if (!inside(apply(there, p[0], p[1]), pixels_[1 - photo])) continue;
+      ++shared;
+      close += std::ranges::any_of(
+          explained, [&](const Point& e) { return std::hypot(e[0] - p[0], e[1] - p[1]) < near; });
+    }
+    return shared > 0 ? double(close) / double(shared) : 1;
+  }
+  /// Adds the surfaces of the matches that those there are do not explain.
+  void find_others(std::vector<Surface>& surfaces) {
+    constexpr Pose full{}, twice{2, 2};
+    sights_.push_back(look(view(0, full), view(1, twice)));
+    sights_.push_back(look(view(0, twice), view(1, full)));
+    Homography last = surfaces[0].map;
+    // Where that is nearly how the photos lie, other parts are seen better as they are.
+    if (alike(last, identity_homography(), middle_of(last)))
+      surfaces[0].windows = {whole(pixels_[0]), whole(pixels_[1])};
+    while (surfaces.size() < o_.surfaces) {
+      Surface next;
+      for (Sight& s : sights_) {
+        std::erase_if(s.pairs, [&](const PointPair& m) { return explains(last, m, s.tolerance); });
+        improve(next, s.pairs, s.tolerance);
+      }
+      if (next.agreeing < o_.least) break;
+      last = next.map;
+      const Point middle = middle_of(last);
+      if (std::ranges::none_of(surfaces,
+                               [&](const Surface& s) { return alike(last, s.map, middle); }))
+        surfaces.push_back(next);
+    }
+  }
+  /// Of the matches that a map explains, in photo 0.
+  Point middle_of(const Homography& map) const {
+    double x = 0, y = 0, count = 0;
+    for (const Sight& s : sights_)
+      for (const PointPair& m : s.pairs)
+        if (explains(map, m, s.tolerance)) x += m.x0, y += m.y0, ++count;
+    return {x / count, y / count};
   }
 
   FeatureExtractor& extract_;
   std::array<Tensor, 2> pixels_;
   AlignOptions o_;
   std::map<Pose, View> views_[2];
-  TwoView best_;
-  std::array<Window, 2> windows_;
-  int64_t looks_ = 0;
+  std::vector<Sight> sights_;
 };
 
 }  // namespace
@@ -256,8 +338,10 @@ Alignment align(FeatureExtractor& extract, const Tensor& pixels0, const Tensor& 
                 const AlignOptions& options) {
   if (comes_first(pixels0, pixels1)) return FirstLook(extract, pixels0, pixels1, options).run();
   Alignment a = FirstLook(extract, pixels1, pixels0, options).run();
-  std::swap(a.windows[0], a.windows[1]);
-  a.map = inverse(a.map);
+  for (Surface& s : a.surfaces) {
+    std::swap(s.windows[0], s.windows[1]);
+    s.map = inverse(s.map);
+  }
   return a;
 }
 

@@ -13,6 +13,7 @@ namespace cairn::ucn {
 struct Window {
   int64_t height, width;
   Homography to_photo;
+  bool operator==(const Window&) const = default;
 };
 /// What the network would see through it: H x W x C u8 of a photo's pixels. Beyond the photo's
 /// border is the border.
@@ -34,22 +35,33 @@ struct AlignOptions {
   double threshold = 3;          ///< px of the views: how far a match may be from the map
   int64_t least = 10;            ///< matches that a map must explain
   int64_t enough = 20;           ///< after a group of views that reaches so many no more are tried
+  double covered = 0.5;          ///< of the photos; a map that explains less is not the only one
+  size_t surfaces = 3;           ///< maps, at most
   uint64_t seed = 0;
 };
 
-struct Alignment {
-  std::array<Window, 2> windows;  ///< whole photos where no map was found
-  Homography map;                 ///< px of photo 0 to px of photo 1; else the identity
+/// A part of the scene that one map explains.
+struct Surface {
+  std::array<Window, 2> windows;  ///< in which it looks alike
+  Homography map;                 ///< px of photo 0 to px of photo 1
   int64_t agreeing = 0;           ///< matches of the first look that the map explains
-  int64_t looks = 0;              ///< pairs of views that were tried
+};
+
+struct Alignment {
+  /// The first explains most. Where no map was found: one, the photos whole, their map the
+  /// identity, nothing agreeing.
+  std::vector<Surface> surfaces;
+  int64_t looks = 0;  ///< pairs of views that were tried
 };
 
 /// A first look at two photos, small: corners of both are matched by their features, as the photos
 /// are, then with one reduced, turned or foreshortened, until a homography explains enough of those
 /// that neighbours confirm (locally_supported), which is then found again through its own windows
 /// (the simulated views of ASIFT, J.-M. Morel and G. Yu, SIAM J. Imaging Sciences 2009, in the
-/// order in which photos are likely to need them). Where the scene is no plane, the map of its
-/// largest part serves. Swapping the photos swaps the result.
+/// order in which photos are likely to need them). Where that map explains little of what both
+/// photos show, as along a street, whose near houses grow faster than its far end, other maps are
+/// found of the matches that are left, with one photo seen twice as large, and kept where they
+/// scale or turn otherwise than those before. Swapping the photos swaps the result.
 Alignment align(FeatureExtractor& extract, const Tensor& pixels0, const Tensor& pixels1,
                 const AlignOptions& options);
 

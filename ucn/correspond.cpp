@@ -196,8 +196,9 @@ Correspondence swapped(const Correspondence& m) {
           m.probability, m.keypoint1, m.keypoint0, m.ratio, m.confidence};
 }
 
-/// Best first; of equal ones, an order that does not change when the photos are swapped.
-void sort(std::vector<Correspondence>& matches) {
+}  // namespace
+
+void sort_best_first(std::vector<Correspondence>& matches) {
   const auto key = [](const Correspondence& m) {
     const Point a{m.x0, m.y0}, b{m.x1, m.y1};
     return std::tuple(m.ratio, -m.score, std::min(a, b), std::max(a, b));
@@ -205,7 +206,13 @@ void sort(std::vector<Correspondence>& matches) {
   std::ranges::sort(matches, {}, key);
 }
 
-}  // namespace
+void keep_one_per_place(std::vector<Correspondence>& matches, double radius0, double radius1) {
+  std::vector<Correspondence> kept;
+  for (const int64_t k : apart(points_tensor(ends(matches, false)),
+                               points_tensor(ends(matches, true)), radius0, radius1))
+    kept.push_back(matches[size_t(k)]);
+  matches = std::move(kept);
+}
 
 double match_confidence(double ratio, double cosine) {
   constexpr double constant = 5.549, per_ratio = -7.769, per_cosine = 1.902;
@@ -269,13 +276,9 @@ Correspondences correspond(const PhotoFeatures& photo0, const PhotoFeatures& pho
       keep("probability",
            [&](const Correspondence& m) { return m.probability >= o.min_probability; });
   }
-  sort(result.matches);
+  sort_best_first(result.matches);
   if (o.mode == MatchMode::all && o.reciprocity) {
-    std::vector<Correspondence> chosen;
-    for (const int64_t k : apart(points_tensor(ends(result.matches, false)),
-                                 points_tensor(ends(result.matches, true)), 1, 1))
-      chosen.push_back(result.matches[size_t(k)]);
-    result.matches = std::move(chosen);
+    keep_one_per_place(result.matches, 1, 1);
     stage("one per place", int64_t(result.matches.size()));
   }
   if (o.support > 0 && !result.matches.empty()) {

@@ -54,6 +54,12 @@ struct Correspondence {
 /// (docs/measurements.md). For other weights, and without support, an order.
 double match_confidence(double ratio, double cosine);
 
+/// Puts the most distinct first, of these the most similar; of equal ones, in an order that does
+/// not change when the photos are swapped.
+void sort_best_first(std::vector<Correspondence>& matches);
+/// Leaves, of matches nearer than a radius (px) at either end, the first.
+void keep_one_per_place(std::vector<Correspondence>& matches, double radius0, double radius1);
+
 struct Correspondences {
   std::vector<Correspondence> matches;  ///< the most distinct first, of these the most similar
   struct Stage {

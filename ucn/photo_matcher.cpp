@@ -231,49 +231,84 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, const std::optional<Alignment>&
     const Tensor keypoints = detect(photo);
     return prepare(std::move(photo), keypoints, index == 1);
   }
-  const Window& window = look->windows[index];
-  const Tensor seen = look_through(window, photo.pixels);
-  const PhotoFeatures whole = look_at(seen);
-  const Tensor keypoints = on_photo(keypoints_of(seen, whole), window, photo.pixels);
-  return {std::move(photo), {}, {{describe(whole.dense, keypoints), window.to_photo}}};
+  PreparedPhoto prepared{std::move(photo), {}, {}};
+  const Tensor& pixels = prepared.photo.pixels;
+  for (size_t k = 0; k < look->surfaces.size(); ++k) {
+    const Window& window = look->surfaces[k].windows[index];
+    size_t same = 0;  // one of the two windows of each surface is the whole photo
+    while (look->surfaces[same].windows[index] != window) ++same;
+    if (same < k) {
+      prepared.views.push_back(PhotoView(prepared.views[same]));
+      continue;
+    }
+    const Tensor seen = look_through(window, pixels);
+    const PhotoFeatures whole = look_at(seen);
+    const Tensor keypoints = on_photo(keypoints_of(seen, whole), window, pixels);
+    prepared.views.push_back({describe(whole.dense, keypoints), window.to_photo});
+  }
+  return prepared;
 }
 
 PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const {
+  // The windows of one surface belong together; other views compete.
+  std::vector<Best> all;
+  if (looks_twice())
+    for (size_t k = 0; k < photo0.views.size(); ++k)
+      all.push_back(match_views({&photo0.views[k], 1}, {&photo1.views[k], 1}));
+  else
+    all.push_back(match_views(photo0.views, photo1.views));
+
   PhotoMatches result;
-  const Best best = match_views(photo0.views, photo1.views);
-  result.view0 = best.view0;
-  result.view1 = best.view1;
+  result.view0 = all[0].view0;
+  result.view1 = all[0].view1;
+  result.found.exact = all[0].found.exact;
   const auto count = [](const PhotoView& v) {
     return v.features.keypoints.defined() ? v.features.keypoints.dim(0) : 0;
   };
-  result.keypoints0 = count(*best.view0);
-  result.keypoints1 = count(*best.view1);
-  result.found.stages = best.found.stages;
-  result.found.exact = best.found.exact;
-  const auto to_original = [](const PreparedPhoto& p, const PhotoView& v) {
-    const Image& image = p.photo.original;
-    return compose(
-        resizing(p.photo.pixels.dim(0), p.photo.pixels.dim(1), image.height(), image.width()),
-        v.to_photo);
-  };
-  const Homography map0 = to_original(photo0, *best.view0), map1 = to_original(photo1, *best.view1);
   const Image &image0 = photo0.photo.original, &image1 = photo1.photo.original;
-  // False beyond a photo's border, which a window may show.
-  const auto to_originals = [&](Correspondence& m) {
-    const Point p0 = apply(map0, m.x0, m.y0), p1 = apply(map1, m.x1, m.y1);
-    std::tie(m.x0, m.y0, m.x1, m.y1) = std::tie(p0[0], p0[1], p1[0], p1[1]);
-    return within(p0, image0.pixels) && within(p1, image1.pixels);
+  const auto enlarging = [](const PreparedPhoto& p) {
+    const Image& image = p.photo.original;
+    return resizing(p.photo.pixels.dim(0), p.photo.pixels.dim(1), image.height(), image.width());
   };
-  for (Correspondence m : best.found.matches) {
-    if (!to_originals(m)) continue;
+  const Homography enlarging0 = enlarging(photo0), enlarging1 = enlarging(photo1);
+  std::vector<Correspondence>& matches = result.found.matches;
+  std::vector<Correspondences::Stage>& stages = result.found.stages;
+  int64_t found = 0;
+  for (const Best& best : all) {
+    const Homography map0 = compose(enlarging0, best.view0->to_photo),
+                     map1 = compose(enlarging1, best.view1->to_photo);
+    // False beyond a photo's border, which a window may show.
+    const auto to_originals = [&](Correspondence& m) {
+      const Point p0 = apply(map0, m.x0, m.y0), p1 = apply(map1, m.x1, m.y1);
+      std::tie(m.x0, m.y0, m.x1, m.y1) = std::tie(p0[0], p0[1], p1[0], p1[1]);
+      return within(p0, image0.pixels) && within(p1, image1.pixels);
+    };
+    for (Correspondence m : best.found.matches)
+      if (to_originals(m)) matches.push_back(m);
+    for (Correspondences::Removed r : best.found.removed)
+      if (to_originals(r.match)) result.found.removed.push_back(r);
+    for (const Correspondences::Stage& s : best.found.stages) {
+      const auto known = std::ranges::find(stages, s.name, &Correspondences::Stage::name);
+      if (known == stages.end())
+        stages.push_back(s);
+      else
+        known->left += s.left;
+    }
+    found += int64_t(best.found.matches.size());
+    result.keypoints0 += count(*best.view0);
+    result.keypoints1 += count(*best.view1);
+  }
+  if (int64_t(matches.size()) < found) stages.push_back({"borders", int64_t(matches.size())});
+  if (all.size() > 1) {  // what lies between surfaces is found with both
+    sort_best_first(matches);
+    keep_one_per_place(matches, 2 * local_scale(enlarging0, 0, 0),
+                       2 * local_scale(enlarging1, 0, 0));
+    stages.push_back({"joining surfaces", int64_t(matches.size())});
+  }
+  for (const Correspondence& m : matches) {
     const auto a = image0.to_stored(m.x0, m.y0), b = image1.to_stored(m.x1, m.y1);
-    result.found.matches.push_back(m);
     result.stored.push_back({a[0], a[1], b[0], b[1]});
   }
-  for (Correspondences::Removed r : best.found.removed)
-    if (to_originals(r.match)) result.found.removed.push_back(r);
-  if (result.stored.size() < best.found.matches.size())
-    result.found.stages.push_back({"borders", int64_t(result.stored.size())});
   return result;
 }
 

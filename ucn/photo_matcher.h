@@ -42,14 +42,14 @@ struct PhotoView {
 struct PreparedPhoto {
   Photo photo;
   Tensor keypoints;  ///< K x 2 f64, px of photo.pixels; undefined in mode all_all and aligned
-  std::vector<PhotoView> views;
+  std::vector<PhotoView> views;  ///< aligned: one for each surface
 };
 
 struct PhotoMatches {
   Correspondences found;          ///< in the pixels of the upright originals
   std::vector<PointPair> stored;  ///< the same in the pixel grids of the files
   int64_t keypoints0 = 0, keypoints1 = 0;
-  /// Those that had most matches, of the prepared photos.
+  /// Those that had most matches, of the prepared photos; aligned, of the first surface.
   const PhotoView *view0 = nullptr, *view1 = nullptr;
 };
 

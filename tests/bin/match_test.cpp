@@ -6,6 +6,7 @@
 #include "data/npz.h"
 #include "nn/safetensors.h"
 #include "tests/bin/match_bench.h"
+#include "ucn/alignment.h"
 #include "ucn/match_files.h"
 
 using namespace cairn;
@@ -211,6 +212,49 @@ TEST_CASE("mode all aligns the photos by itself") {
   CHECK(plain.code == 0);
   CHECK(!has(plain.out, "first look"));
   CHECK(right() < 0.2);
+}
+
+TEST_CASE("what comes nearer by another scale than the rest is matched as well, once") {
+  // As when walking on: below the horizon all is 1.8 times larger.
+  const Tensor before = resize_area(
+      read_image(CAIRN_SOURCE_DIR "/data/demo/pair/a.jpg", {.channels = 1}).pixels, 360, 480);
+  const Homography nearer = compose(translation(-190, -135), scaling(1.8, 1.8));
+  constexpr int64_t horizon = 130, width = 480;
+  Tensor after = before.clone();
+  const Tensor near = ucn::look_through({360, width, inverse(nearer)}, before);
+  std::copy_n(near.data<uint8_t>() + horizon * width, near.numel() - horizon * width,
+              after.data<uint8_t>() + horizon * width);
+  write_png(bench().folder / "before.png", before);
+  write_png(bench().folder / "after.png", after);
+  const auto match = [&](const std::string& photos) {
+    const Finished r =
+        run("cd '" + bench().folder.path.string() + "'; exec match " + photos +
+            " --out out --weights " CAIRN_SOURCE_DIR "/ucn/weights/ucn-f.safetensors");
+    CHECK(r.code == 0);
+    CHECK(has(r.out, "  after joining surfaces "));
+    return bench().matches();
+  };
+  const auto matches = match("before.png after.png");
+  int same = 0, larger = 0;
+  for (const auto& [x0, y0, x1, y1, score, inlier] : matches) {
+    const Point p = apply(nearer, x0, y0);
+    same += std::hypot(x1 - x0, y1 - y0) < 3;
+    larger += std::hypot(x1 - p[0], y1 - p[1]) < 3;
+  }
+  CHECK(same > 100);
+  CHECK(larger > 100);
+  CHECK(same + larger > 0.9 * double(matches.size()));
+  double least = INFINITY;
+  for (size_t k = 0; k < matches.size(); ++k)
+    for (size_t l = 0; l < k; ++l)
+      for (const size_t end : {0, 2})
+        least = std::min(least, std::hypot(matches[k][end] - matches[l][end],
+                                           matches[k][end + 1] - matches[l][end + 1]));
+  CHECK(least > 1.99);
+  auto back = match("after.png before.png");
+  CHECK(back.size() == matches.size());
+  for (auto& [x0, y0, x1, y1, score, inlier] : back) std::swap(x0, x1), std::swap(y0, y1);
+  CHECK(std::set(back.begin(), back.end()) == std::set(matches.begin(), matches.end()));
 }
 
 TEST_CASE("match gives coordinates of the pixels that the file stores, resized and turned or not") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -56,8 +57,17 @@ double error(const Alignment& a, const Homography& truth) {
   double worst = 0;
   for (const double x : {80.0, 160.0, 240.0})
     for (const double y : {60.0, 120.0, 180.0})
-      worst = std::max(worst, distance(apply(a.map, x, y), apply(truth, x, y)));
+      worst = std::max(worst, distance(apply(a.surfaces[0].map, x, y), apply(truth, x, y)));
   return worst;
+}
+
+/// The rock, of which the upper part stays where it is and the lower comes nearer, as when walking.
+Tensor walked_on(const Homography& nearer, int64_t horizon) {
+  Tensor photo = rock().clone();
+  const Tensor near = seen(nearer, photo.dim(0), photo.dim(1));
+  const int64_t above = horizon * photo.dim(1);
+  std::copy_n(near.data<uint8_t>() + above, photo.numel() - above, photo.data<uint8_t>() + above);
+  return photo;
 }
 
 }  // namespace
@@ -161,7 +171,7 @@ TEST_CASE("photos that are turned, reduced and foreshortened are aligned") {
     CAPTURE(std::string(c.name));
     const Tensor other = seen(c.map, c.height, c.width);
     const Alignment a = aligner()(rock(), other);
-    CHECK(a.agreeing >= 12);
+    CHECK(a.surfaces[0].agreeing >= 12);
     CHECK(error(a, c.map) < 4);
   }
 }
@@ -169,25 +179,50 @@ TEST_CASE("photos that are turned, reduced and foreshortened are aligned") {
 TEST_CASE("swapped photos are aligned alike") {
   const Tensor other = seen(similarity(0.6, 10, 20, 10), 160, 200);
   const Alignment a = aligner()(rock(), other), b = aligner()(other, rock());
-  CHECK(a.agreeing >= 12);
-  CHECK(b.agreeing == a.agreeing);
-  CHECK(distance(apply(b.map, apply(a.map, 9, 8)[0], apply(a.map, 9, 8)[1]), {9, 8}) < 1e-6);
+  CHECK(a.surfaces[0].agreeing >= 12);
+  CHECK(b.surfaces[0].agreeing == a.surfaces[0].agreeing);
+  CHECK(distance(apply(b.surfaces[0].map, apply(a.surfaces[0].map, 9, 8)[0],
+                       apply(a.surfaces[0].map, 9, 8)[1]),
+                 {9, 8}) < 1e-6);
   for (size_t k = 0; k < 2; ++k) {
-    CHECK(b.windows[k].to_photo == a.windows[1 - k].to_photo);
-    CHECK(b.windows[k].height == a.windows[1 - k].height);
+    CHECK(b.surfaces[0].windows[k].to_photo == a.surfaces[0].windows[1 - k].to_photo);
+    CHECK(b.surfaces[0].windows[k].height == a.surfaces[0].windows[1 - k].height);
   }
+}
+
+TEST_CASE("what comes nearer by another scale is a surface of its own") {
+  const Homography nearer = similarity(1.8, 0, -130, -90);
+  const Tensor later = walked_on(nearer, 90);
+  const auto find = [](const Alignment& a, const Homography& truth) {
+    const auto close = [&](const Surface& s) {
+      const Point p = apply(s.map, 160, 130), q = apply(truth, 160, 130);
+      return distance(p, q) < 3 &&
+             std::abs(local_scale(s.map, 160, 130) / local_scale(truth, 160, 130) - 1) < 0.1;
+    };
+    return std::ranges::count_if(a.surfaces, close);
+  };
+  const Alignment a = aligner()(rock(), later), b = aligner()(later, rock());
+  CHECK(find(a, identity_homography()) == 1);
+  CHECK(find(a, nearer) == 1);
+  REQUIRE(b.surfaces.size() == a.surfaces.size());
+  for (size_t k = 0; k < a.surfaces.size(); ++k) {
+    CHECK(b.surfaces[k].agreeing == a.surfaces[k].agreeing);
+    CHECK(b.surfaces[k].windows[0] == a.surfaces[k].windows[1]);
+  }
+  // A plane has one.
+  CHECK(aligner()(rock(), seen(nearer, 240, 320)).surfaces.size() == 1);
 }
 
 TEST_CASE("where nothing agrees both photos stay whole") {
   const Tensor small = resize_area(rock(), 90, 120);
   for (const Tensor& other : {some_photo(90, 120, 7), blank(90, 120), blank(1, 9)}) {
     const Alignment a = aligner()(small, other);
-    CHECK(a.agreeing == 0);
-    CHECK(a.map == identity_homography());
+    CHECK(a.surfaces[0].agreeing == 0);
+    CHECK(a.surfaces[0].map == identity_homography());
     CHECK(a.looks > 10);
-    CHECK(a.windows[0].to_photo == identity_homography());
-    CHECK(a.windows[1].to_photo == identity_homography());
-    CHECK(a.windows[1].height == other.dim(0));
-    CHECK(a.windows[1].width == other.dim(1));
+    CHECK(a.surfaces[0].windows[0].to_photo == identity_homography());
+    CHECK(a.surfaces[0].windows[1].to_photo == identity_homography());
+    CHECK(a.surfaces[0].windows[1].height == other.dim(0));
+    CHECK(a.surfaces[0].windows[1].width == other.dim(1));
   }
 }
