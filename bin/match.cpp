@@ -133,7 +133,7 @@ void print_text(const Summary& s) {
   if (m.look && m.look->surfaces[0].agreeing > 0) {
     std::string agreeing;
     for (const Surface& s : m.look->surfaces)
-      agreeing += cat(agreeing.empty() ? "" : " + ", s.agreeing);
+      if (s.agreeing > 0) agreeing += cat(agreeing.empty() ? "" : " + ", s.agreeing);
     std::printf("aligned                  by %s matches of a first look (%lld views tried)\n",
                 agreeing.c_str(), (long long)m.look->looks);
   } else if (m.look)

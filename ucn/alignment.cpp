@@ -201,15 +201,21 @@ class FirstLook {
       consider(see(0, reduced(first.windows[0])), see(1, reduced(first.windows[1])));
       if (double(first.agreeing) < 1.1 * double(before)) break;
     }
-    if (first.agreeing < o_.least)
-      first = {{whole(pixels_[0]), whole(pixels_[1])}, identity_homography(), 0};
-    std::vector<Surface> surfaces{first};
-    if (first.agreeing > 0 && std::min(covered(first, 0), covered(first, 1)) < o_.covered)
-      find_others(surfaces);
-    return {surfaces, int64_t(sights_.size())};
+    if (first.agreeing < o_.least) first = as_they_are();
+    Alignment result{{first}, 0, {}};
+    if (first.agreeing > 0 && std::min(covered(first, 0), covered(first, 1)) < o_.covered) {
+      find_others(result.surfaces);
+      for (size_t photo : {0, 1}) result.features[photo] = view(photo, twice).features.dense;
+    }
+    result.looks = int64_t(sights_.size());
+    return result;
   }
 
  private:
+  static constexpr Pose twice{2, 2};
+  Surface as_they_are() const {
+    return {{whole(pixels_[0]), whole(pixels_[1])}, identity_homography(), 0};
+  }
   /// Matches of two views, px of the photos, and how far from a map they may be.
   struct Sight {
     std::vector<PointPair> pairs;
@@ -224,7 +230,7 @@ class FirstLook {
     const Tensor corners =
         detect_keypoints(seen, {.kind = KeypointKind::corners, .max_keypoints = o_.max_keypoints});
     PhotoFeatures f = describe(extract_(seen), on_photo(corners, window, pixels_[photo]));
-    f.dense = {};  // not needed any more
+    if (window != whole(pixels_[photo])) f.dense = {};  // not needed any more
     return {window, f};
   }
   const View& view(size_t photo, const Pose& pose) {
@@ -295,13 +301,12 @@ class FirstLook {
   }
   /// Adds the surfaces of the matches that those there are do not explain.
   void find_others(std::vector<Surface>& surfaces) {
-    constexpr Pose full{}, twice{2, 2};
+    constexpr Pose full{};
     sights_.push_back(look(view(0, full), view(1, twice)));
     sights_.push_back(look(view(0, twice), view(1, full)));
     Homography last = surfaces[0].map;
-    // Where that is nearly how the photos lie, other parts are seen better as they are.
-    if (alike(last, identity_homography(), middle_of(last)))
-      surfaces[0].windows = {whole(pixels_[0]), whole(pixels_[1])};
+    // Where that is nearly how the photos lie, its windows bend what is elsewhere for nothing.
+    if (alike(last, identity_homography(), middle_of(last))) surfaces.push_back(as_they_are());
     while (surfaces.size() < o_.surfaces) {
       Surface next;
       for (Sight& s : sights_) {
@@ -338,6 +343,7 @@ Alignment align(FeatureExtractor& extract, const Tensor& pixels0, const Tensor& 
                 const AlignOptions& options) {
   if (comes_first(pixels0, pixels1)) return FirstLook(extract, pixels0, pixels1, options).run();
   Alignment a = FirstLook(extract, pixels1, pixels0, options).run();
+  std::swap(a.features[0], a.features[1]);
   for (Surface& s : a.surfaces) {
     std::swap(s.windows[0], s.windows[1]);
     s.map = inverse(s.map);

@@ -36,7 +36,7 @@ struct AlignOptions {
   int64_t least = 10;            ///< matches that a map must explain
   int64_t enough = 20;           ///< after a group of views that reaches so many no more are tried
   double covered = 0.5;          ///< of the photos; a map that explains less is not the only one
-  size_t surfaces = 3;           ///< maps, at most
+  size_t surfaces = 4;           ///< at most
   uint64_t seed = 0;
 };
 
@@ -48,10 +48,12 @@ struct Surface {
 };
 
 struct Alignment {
-  /// The first explains most. Where no map was found: one, the photos whole, their map the
-  /// identity, nothing agreeing.
+  /// The first explains most. Where no map was found, or the first is nearly the identity and not
+  /// the only one, the photos as they are, whole, with nothing agreeing.
   std::vector<Surface> surfaces;
   int64_t looks = 0;  ///< pairs of views that were tried
+  /// H x W x C, of the whole photos, where the first look computed them.
+  std::array<Tensor, 2> features;
 };
 
 /// A first look at two photos, small: corners of both are matched by their features, as the photos

@@ -88,9 +88,9 @@ ScoreHead* PhotoMatcher::head_in_use() const {
   return options_.keypoints.kind == KeypointKind::score ? network_.score_head() : nullptr;
 }
 
-PhotoFeatures PhotoMatcher::look_at(const Tensor& pixels) {
+PhotoFeatures PhotoMatcher::look_at(const Tensor& pixels, const Tensor& dense) {
   require_room(pixels);
-  PhotoFeatures whole{extract_(pixels), {}, {}};
+  PhotoFeatures whole{dense.defined() ? dense : extract_(pixels), {}, {}};
   if (ScoreHead* head = head_in_use()) whole.scores = score_map(*head, whole.dense);
   return whole;
 }
@@ -242,7 +242,8 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, const std::optional<Alignment>&
       continue;
     }
     const Tensor seen = look_through(window, pixels);
-    const PhotoFeatures whole = look_at(seen);
+    const bool is_whole = window == Window{pixels.dim(0), pixels.dim(1), identity_homography()};
+    const PhotoFeatures whole = look_at(seen, is_whole ? look->features[index] : Tensor());
     const Tensor keypoints = on_photo(keypoints_of(seen, whole), window, pixels);
     prepared.views.push_back({describe(whole.dense, keypoints), window.to_photo});
   }

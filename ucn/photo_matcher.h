@@ -89,7 +89,8 @@ class PhotoMatcher {
   Tensor keypoints_of(const Tensor& pixels, const PhotoFeatures& whole) const;
   /// The network's, where keypoints are to be its choice; else null.
   ScoreHead* head_in_use() const;
-  PhotoFeatures look_at(const Tensor& pixels);
+  /// `dense`: the features, where they are known.
+  PhotoFeatures look_at(const Tensor& pixels, const Tensor& dense = {});
   PhotoFeatures in_tiles(const Tensor& pixels, const Tensor& keypoints);
   PhotoFeatures features_of(const Tensor& pixels, const Tensor& keypoints);
   PhotoMatcherOptions options_;
