@@ -190,7 +190,7 @@ TEST_CASE("a photo that lies on its side is found by trying rotations") {
 
 TEST_CASE("mode all aligns the photos by itself") {
   const std::string weights =
-      " --weights " CAIRN_SOURCE_DIR "/ucn/weights/ucn-f.safetensors --max-size 320";
+      " --weights " CAIRN_SOURCE_DIR "/ucn/weights/ucn-slim.safetensors --max-size 320";
   const std::string photo = CAIRN_SOURCE_DIR "/data/demo/pair/a.jpg";
   const Tensor upright = read_image(photo).pixels;
   const int64_t w = upright.dim(1), h = upright.dim(0);
@@ -217,11 +217,11 @@ TEST_CASE("mode all aligns the photos by itself") {
 TEST_CASE("what comes nearer by another scale than the rest is matched as well, once") {
   // As when walking on: below the horizon all is 1.8 times larger.
   const Tensor before = resize_area(
-      read_image(CAIRN_SOURCE_DIR "/data/demo/pair/a.jpg", {.channels = 1}).pixels, 360, 480);
-  const Homography nearer = compose(translation(-190, -135), scaling(1.8, 1.8));
-  constexpr int64_t horizon = 130, width = 480;
+      read_image(CAIRN_SOURCE_DIR "/data/demo/pair/a.jpg", {.channels = 1}).pixels, 300, 400);
+  const Homography nearer = compose(translation(-160, -112), scaling(1.8, 1.8));
+  constexpr int64_t horizon = 110, width = 400;
   Tensor after = before.clone();
-  const Tensor near = ucn::look_through({360, width, inverse(nearer)}, before);
+  const Tensor near = ucn::look_through({300, width, inverse(nearer)}, before);
   std::copy_n(near.data<uint8_t>() + horizon * width, near.numel() - horizon * width,
               after.data<uint8_t>() + horizon * width);
   write_png(bench().folder / "before.png", before);
@@ -229,7 +229,7 @@ TEST_CASE("what comes nearer by another scale than the rest is matched as well, 
   const auto match = [&](const std::string& photos) {
     const Finished r =
         run("cd '" + bench().folder.path.string() + "'; exec match " + photos +
-            " --out out --weights " CAIRN_SOURCE_DIR "/ucn/weights/ucn-f.safetensors");
+            " --out out --weights " CAIRN_SOURCE_DIR "/ucn/weights/ucn-slim.safetensors");
     CHECK(r.code == 0);
     CHECK(has(r.out, "  after joining surfaces "));
     return bench().matches();

@@ -41,7 +41,7 @@ Tensor seen(const Homography& map, int64_t height, int64_t width) {
 }
 
 struct Aligner {
-  Weights weights = load_weights(CAIRN_SOURCE_DIR "/ucn/weights/ucn-f.safetensors");
+  Weights weights = load_weights(CAIRN_SOURCE_DIR "/ucn/weights/ucn-slim.safetensors");
   FeatureExtractor extract{*weights.network};
   Alignment operator()(const Tensor& a, const Tensor& b) {
     return align(extract, a, b, {.size = 1, .max_keypoints = 400});
