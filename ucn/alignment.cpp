@@ -203,7 +203,8 @@ class FirstLook {
     }
     if (first.agreeing < o_.least) first = as_they_are();
     Alignment result{{first}, 0, {}};
-    if (first.agreeing > 0 && std::min(covered(first, 0), covered(first, 1)) < o_.covered) {
+    if (first.agreeing > 0 && o_.surfaces > 1 &&
+        std::min(covered(first, 0), covered(first, 1)) < o_.covered) {
       find_others(result.surfaces);
       for (size_t photo : {0, 1}) result.features[photo] = view(photo, twice).features.dense;
     }

@@ -222,6 +222,9 @@ std::optional<Alignment> PhotoMatcher::first_look(const Photo& photo0, const Pho
   require_room(photo1.pixels);
   AlignOptions options = options_.alignment;
   options.seed = options_.correspond.seed;
+  // Each surface keeps the features of a window or two.
+  if (std::max(photo0.pixels.numel(), photo1.pixels.numel()) > int64_t{1} << 22)
+    options.surfaces = 1;
   return align(extract_, photo0.pixels, photo1.pixels, options);
 }
 
