@@ -132,8 +132,8 @@ void print_text(const Summary& s) {
     std::printf("keypoints                none: every pixel is matched\n");
   if (m.look && m.look->surfaces[0].agreeing > 0) {
     std::string agreeing;
-    for (const Surface& s : m.look->surfaces)
-      if (s.agreeing > 0) agreeing += cat(agreeing.empty() ? "" : " + ", s.agreeing);
+    for (const Surface& part : m.look->surfaces)
+      if (part.agreeing > 0) agreeing += cat(agreeing.empty() ? "" : " + ", part.agreeing);
     std::printf("aligned                  by %s matches of a first look (%lld views tried)\n",
                 agreeing.c_str(), (long long)m.look->looks);
   } else if (m.look)
@@ -263,9 +263,12 @@ int run(Arguments& a) {
   auto files = outputs(a);
 
   const auto run_stage = [&](const char* name, const std::function<void()>& work) {
+    const auto begin = Trace::Clock::now();
     stage(name, work);
-    if (std::string_view(name).starts_with("features") && extract.plan())
-      stage.trace.add(*extract.plan());
+    const nn::Plan* plan = extract.plan();  // not run anew where the first look knew the features
+    if (std::string_view(name).starts_with("features") && plan && !plan->events().empty() &&
+        plan->events()[0].begin >= begin)
+      stage.trace.add(*plan);
   };
   MatchedPhotos matched =
       match_photos(matcher, a.matcher, std::move(photo0), std::move(photo1), run_stage);
@@ -299,7 +302,7 @@ int run(Arguments& a) {
   const Summary summary{a, matched, stage, device, missing, files};
   a.json ? print_json(summary) : print_text(summary);
   if (a.explain && !a.json) {
-    std::printf("\nhow the network ran on B\n");
+    std::printf("\nhow the network ran last\n");
     print_plan(*extract.plan());
   }
   return done;

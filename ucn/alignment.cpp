@@ -65,7 +65,7 @@ bool comes_first(const Tensor& a, const Tensor& b) {
 }
 
 /// Whether two maps scale and turn what is at a place of photo 0 alike: to 0.4 of a step, which is
-/// a factor of 1.3 or a turn of 16 degrees.
+/// a factor of some 1.3 or a turn of 16 degrees.
 bool alike(const Homography& a, const Homography& b, const Point& p) {
   const Homography between = compose(a, inverse(b));
   const Point at = apply(b, p[0], p[1]), to = apply(between, at[0], at[1]);
@@ -204,10 +204,11 @@ class FirstLook {
     if (first.agreeing < o_.least) first = as_they_are();
     Alignment result{{first}, 0, {}};
     if (first.agreeing > 0 && o_.surfaces > 1 &&
-        std::min(covered(first, 0), covered(first, 1)) < o_.covered) {
+        std::min(covered(first, 0), covered(first, 1)) < o_.covered)
       find_others(result.surfaces);
-      for (size_t photo : {0, 1}) result.features[photo] = view(photo, twice).features.dense;
-    }
+    for (size_t photo : {0, 1})
+      if (const auto found = views_[photo].find(twice); found != views_[photo].end())
+        result.features[photo] = found->second.features.dense;
     result.looks = int64_t(sights_.size());
     return result;
   }

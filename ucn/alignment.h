@@ -3,6 +3,7 @@
 
 #include <array>
 #include <optional>
+#include <vector>
 
 #include "ucn/geometry/two_view.h"
 #include "ucn/photo.h"
@@ -35,7 +36,7 @@ struct AlignOptions {
   double threshold = 3;          ///< px of the views: how far a match may be from the map
   int64_t least = 10;            ///< matches that a map must explain
   int64_t enough = 20;           ///< after a group of views that reaches so many no more are tried
-  double covered = 0.5;          ///< of the photos; a map that explains less is not the only one
+  double covered = 0.5;          ///< of the corners that both show; below it others are looked for
   size_t surfaces = 4;           ///< at most
   uint64_t seed = 0;
 };
@@ -48,8 +49,9 @@ struct Surface {
 };
 
 struct Alignment {
-  /// The first explains most. Where no map was found, or the first is nearly the identity and not
-  /// the only one, the photos as they are, whole, with nothing agreeing.
+  /// The first is that of most matches at half the size. The photos as they are, whole, with
+  /// nothing agreeing: where no map was found, alone; where the first is nearly the identity and
+  /// covers little, second.
   std::vector<Surface> surfaces;
   int64_t looks = 0;  ///< pairs of views that were tried
   /// H x W x C, of the whole photos, where the first look computed them.

@@ -57,7 +57,7 @@ double match_confidence(double ratio, double cosine);
 /// Puts the most distinct first, of these the most similar; of equal ones, in an order that does
 /// not change when the photos are swapped.
 void sort_best_first(std::vector<Correspondence>& matches);
-/// Leaves, of matches nearer than a radius (px) at either end, the first.
+/// Leaves the matches of which apart() holds at both ends, px (ucn/keypoints.h).
 void keep_one_per_place(std::vector<Correspondence>& matches, double radius0, double radius1);
 
 struct Correspondences {

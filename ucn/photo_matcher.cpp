@@ -223,8 +223,8 @@ std::optional<Alignment> PhotoMatcher::first_look(const Photo& photo0, const Pho
   AlignOptions options = options_.alignment;
   options.seed = options_.correspond.seed;
   // Each surface keeps the features of a window or two.
-  if (std::max(photo0.pixels.numel(), photo1.pixels.numel()) > int64_t{1} << 22)
-    options.surfaces = 1;
+  const auto area = [](const Photo& p) { return p.pixels.dim(0) * p.pixels.dim(1); };
+  if (std::max(area(photo0), area(photo1)) > int64_t{1} << 22) options.surfaces = 1;
   return align(extract_, photo0.pixels, photo1.pixels, options);
 }
 
@@ -241,7 +241,7 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, const std::optional<Alignment>&
     size_t same = 0;  // one of the two windows of each surface is the whole photo
     while (look->surfaces[same].windows[index] != window) ++same;
     if (same < k) {
-      prepared.views.push_back(PhotoView(prepared.views[same]));
+      prepared.views.push_back(prepared.views[same]);
       continue;
     }
     const Tensor seen = look_through(window, pixels);
@@ -256,7 +256,7 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, const std::optional<Alignment>&
 PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhoto& photo1) const {
   // The windows of one surface belong together; other views compete.
   std::vector<Best> all;
-  if (looks_twice())
+  if (looks_twice() && !photo0.keypoints.defined())  // by windows
     for (size_t k = 0; k < photo0.views.size(); ++k)
       all.push_back(match_views({&photo0.views[k], 1}, {&photo1.views[k], 1}));
   else
@@ -265,10 +265,11 @@ PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhot
   PhotoMatches result;
   result.view0 = all[0].view0;
   result.view1 = all[0].view1;
-  result.found.exact = all[0].found.exact;
   const auto count = [](const PhotoView& v) {
     return v.features.keypoints.defined() ? v.features.keypoints.dim(0) : 0;
   };
+  result.keypoints0 = count(*result.view0);
+  result.keypoints1 = count(*result.view1);
   const Image &image0 = photo0.photo.original, &image1 = photo1.photo.original;
   const auto enlarging = [](const PreparedPhoto& p) {
     const Image& image = p.photo.original;
@@ -298,13 +299,13 @@ PhotoMatches PhotoMatcher::match(const PreparedPhoto& photo0, const PreparedPhot
       else
         known->left += s.left;
     }
+    result.found.exact = std::min(result.found.exact, best.found.exact);
     found += int64_t(best.found.matches.size());
-    result.keypoints0 += count(*best.view0);
-    result.keypoints1 += count(*best.view1);
   }
   if (int64_t(matches.size()) < found) stages.push_back({"borders", int64_t(matches.size())});
-  if (all.size() > 1) {  // what lies between surfaces is found with both
+  if (all.size() > 1) {
     sort_best_first(matches);
+    // What two surfaces show is found with both, to within a pixel of either.
     keep_one_per_place(matches, 2 * local_scale(enlarging0, 0, 0),
                        2 * local_scale(enlarging1, 0, 0));
     stages.push_back({"joining surfaces", int64_t(matches.size())});

@@ -46,9 +46,11 @@ struct PreparedPhoto {
 };
 
 struct PhotoMatches {
-  Correspondences found;          ///< in the pixels of the upright originals
-  std::vector<PointPair> stored;  ///< the same in the pixel grids of the files
-  int64_t keypoints0 = 0, keypoints1 = 0;
+  /// In the pixels of the upright originals; of several surfaces, with what each filter took from
+  /// one of them, even where another has it.
+  Correspondences found;
+  std::vector<PointPair> stored;           ///< the same in the pixel grids of the files
+  int64_t keypoints0 = 0, keypoints1 = 0;  ///< of the views below
   /// Those that had most matches, of the prepared photos; aligned, of the first surface.
   const PhotoView *view0 = nullptr, *view1 = nullptr;
 };
