@@ -27,8 +27,6 @@ double area_scale(const Homography& h, const Point& p) {
   return d > 0 ? det / (d * d * d) : 0;
 }
 
-Window whole(const Tensor& pixels) { return {pixels.dim(0), pixels.dim(1), identity_homography()}; }
-
 constexpr int cells = 32;  // of a grid over a photo
 
 /// The part of `fixed` in which `moved` is seen, as a window on `moved`.
@@ -123,10 +121,10 @@ std::vector<std::vector<std::array<Pose, 2>>> pose_groups() {
 
 }  // namespace
 
+Window whole(const Tensor& pixels) { return {pixels.dim(0), pixels.dim(1), identity_homography()}; }
+
 Tensor look_through(const Window& window, const Tensor& pixels) {
-  if (window.to_photo == identity_homography() && window.height == pixels.dim(0) &&
-      window.width == pixels.dim(1))
-    return pixels;
+  if (window == whole(pixels)) return pixels;
   const Tensor seen = warp(Pyramid(pixels), window.to_photo, window.height, window.width);
   Tensor result = Tensor::empty(seen.shape(), DType::u8);
   for (int64_t k = 0; k < seen.numel(); ++k)

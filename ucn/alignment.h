@@ -16,6 +16,8 @@ struct Window {
   Homography to_photo;
   bool operator==(const Window&) const = default;
 };
+/// The photo as it is.
+Window whole(const Tensor& pixels);
 /// What the network would see through it: H x W x C u8 of a photo's pixels. Beyond the photo's
 /// border is the border.
 Tensor look_through(const Window& window, const Tensor& pixels);

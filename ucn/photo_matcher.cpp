@@ -245,10 +245,10 @@ PreparedPhoto PhotoMatcher::prepare(Photo photo, const std::optional<Alignment>&
       continue;
     }
     const Tensor seen = look_through(window, pixels);
-    const bool is_whole = window == Window{pixels.dim(0), pixels.dim(1), identity_homography()};
-    const PhotoFeatures whole = look_at(seen, is_whole ? look->features[index] : Tensor());
-    const Tensor keypoints = on_photo(keypoints_of(seen, whole), window, pixels);
-    prepared.views.push_back({describe(whole.dense, keypoints), window.to_photo});
+    const PhotoFeatures f =
+        look_at(seen, window == whole(pixels) ? look->features[index] : Tensor());
+    const Tensor keypoints = on_photo(keypoints_of(seen, f), window, pixels);
+    prepared.views.push_back({describe(f.dense, keypoints), window.to_photo});
   }
   return prepared;
 }
